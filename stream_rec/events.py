@@ -1,0 +1,125 @@
+"""An event: what one user did with one item, read from a record of an event topic.
+
+Knows the contract's fields and bounds; not Kafka, not what an event is worth.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from stream_rec import record_fields as fields
+from stream_rec.errors import InvalidRecord
+
+Kind = Literal["click", "review"]
+
+# Types that say that the item was not wanted; a low rating says so too, by policy.
+NEGATIVE = frozenset({"dislike", "hide", "skip"})
+# Types that do not count as consuming the item: no popularity, no links, no exclusion.
+NOT_CONSUMING = NEGATIVE | {"impression"}
+DAY_MS = 86_400_000
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One behaviour event or review; `timestamp` in epoch milliseconds."""
+
+    event_id: str
+    event_type: str
+    user_id: str
+    item_id: str
+    timestamp: int
+    scenario: str = "default"
+    session_id: str | None = None
+    value: float | None = None
+    rating: float | None = None
+    title: str | None = None
+    text: str | None = None
+    recommendation_id: str | None = None
+    position: int | None = None
+    properties: dict[str, Any] = {}
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the user took the item, liked or not, rather than saw or refused it."""
+        return self.event_type not in NOT_CONSUMING
+
+    @property
+    def words(self) -> str:
+        """Title and text of a review in one string, empty where it has neither."""
+        return ". ".join(part for part in (self.title, self.text) if part)
+
+
+def parse_event(
+    value: bytes | None,
+    *,
+    key: bytes | None,
+    kind: Kind,
+    source: str,
+    append_ms: int | None = None,
+) -> Event:
+    """Read one record of an event topic.
+
+    Args:
+        value: The record's body, JSON.
+        key: The record's key; must be the user's id.
+        kind: Which topic it came from; decides the type of an event that names none.
+        source: `topic-partition-offset`, the id of an event that names none.
+        append_ms: When the broker appended it; a time more than a day later is refused.
+
+    Raises:
+        InvalidRecord: with the field and the reason.
+    """
+    record = fields.decode_object(value, unique=(b'"user_id"', b'"item_id"', b'"timestamp"', b'"event_id"', b'"rating"'))
+    event = event_of(record, kind=kind, source=source)
+    if key is None:
+        raise InvalidRecord("the record has no key; it must be the user_id", stage="key")
+    if key != event.user_id.encode():
+        raise InvalidRecord("the record's key is not its user_id", stage="key")
+    if append_ms is not None and event.timestamp > append_ms + DAY_MS:
+        raise InvalidRecord("timestamp is more than a day ahead of the append time", stage="validate")
+    return event
+
+
+def event_of(record: Mapping[str, Any], *, kind: Kind, source: str) -> Event:
+    """Read one event from a decoded record.
+
+    Raises:
+        InvalidRecord: with the field and the reason.
+    """
+    user_id = fields.identifier(record, "user_id")
+    scenario = fields.identifier(record, "scenario", "default")
+    if user_id == "*":
+        raise InvalidRecord("user_id must not be '*'", stage="validate")
+    if "/" in scenario or scenario == "*":
+        raise InvalidRecord("scenario must not be '*' or hold '/'", stage="validate")
+    if "timestamp" not in record:
+        raise InvalidRecord("timestamp is required", stage="validate")
+    position = fields.number(record, "position")
+    return Event(
+        event_id=fields.identifier(record, "event_id", source),
+        event_type=fields.identifier(record, "event_type", kind),
+        user_id=user_id,
+        item_id=fields.identifier(record, "item_id"),
+        timestamp=fields.milliseconds(record["timestamp"]),
+        scenario=scenario,
+        session_id=fields.text(record, "session_id"),
+        value=fields.number(record, "value"),
+        rating=fields.number(record, "rating", bound=1e6),
+        title=fields.text(record, "title"),
+        text=fields.text(record, "text"),
+        recommendation_id=fields.text(record, "recommendation_id"),
+        position=None if position is None else int(position),
+        properties=_properties(record),
+    )
+
+
+def _properties(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the contract does not name, kept beside what came as `properties`."""
+    own = record.get("properties")
+    extra = {name: value for name, value in record.items() if name not in _NAMED}
+    if not extra and not own:
+        return {}
+    return {**own, **extra} if isinstance(own, dict) else extra
+
+
+_NAMED = frozenset(Event.__struct_fields__)

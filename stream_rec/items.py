@@ -1,0 +1,138 @@
+"""An item of the catalogue, read from a record of the items topic, and the text a model reads of it.
+
+Knows the contract's fields; a wrong type in an optional field is kept in `properties`, not refused.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from stream_rec import record_fields as fields
+from stream_rec.errors import InvalidRecord
+
+MAX_LABELS = 32
+MAX_DIMENSION = 4096
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One catalogue entry; `published_at` in epoch milliseconds, `vectors` of other modalities."""
+
+    item_id: str
+    title: str | None = None
+    description: str | None = None
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    brand: str | None = None
+    price: float | None = None
+    available: bool = True
+    published_at: int | None = None
+    vectors: dict[str, list[float]] = {}
+    properties: dict[str, Any] = {}
+
+
+def parse_item(value: bytes, *, key: bytes | None) -> Item:
+    """Read one record of the items topic (a tombstone never comes here).
+
+    Raises:
+        InvalidRecord: not a JSON object, no usable item_id, or a key that is not the item_id.
+    """
+    item = item_of(fields.decode_object(value, unique=(b'"item_id"',)))
+    if key is None or key != item.item_id.encode():
+        raise InvalidRecord("the record's key must be its item_id", stage="key")
+    return item
+
+
+def item_of(record: dict[str, Any]) -> Item:
+    """Read one item from a decoded record.
+
+    Raises:
+        InvalidRecord: no usable item_id.
+
+    >>> item_of({"item_id": "i1", "categories": [["Home", "Fans"], "Sale"], "price": "free"})
+    ... # doctest: +ELLIPSIS
+    Item(item_id='i1', ..., categories=('Home', 'Fans', 'Sale'), ..., properties={'price': 'free'})
+    """
+    item_id = fields.identifier(record, "item_id")
+    named: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in record.items():
+        read = _READERS.get(name)
+        if value is None or name in ("item_id", "properties"):
+            continue
+        if read is None:
+            extra[name] = value
+            continue
+        try:
+            named[name] = read(value)
+        except (InvalidRecord, TypeError, ValueError):
+            extra[name] = value
+    own = record.get("properties")
+    properties = {**own, **extra} if isinstance(own, dict) else extra
+    return Item(item_id=item_id, properties=properties, **named)
+
+
+def item_text(item: Item) -> str:
+    """Return what a language model reads of an item; empty when there is nothing to read.
+
+    >>> item_text(Item(item_id="i", title="Quiet fan", brand="Acme", categories=("Home",)))
+    'Quiet fan | Acme | Home'
+    """
+    labels = ", ".join(dict.fromkeys((*item.categories, *item.tags)))
+    parts = (item.title, item.brand, labels[:_LABEL_CHARACTERS], (item.description or "")[:_DESCRIPTION_CHARACTERS])
+    return " | ".join(part for part in parts if part)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    """Strings, or nested lists of strings, flattened in order without repeats."""
+    if isinstance(value, str):
+        return (value,)
+    flat: dict[str, None] = {}
+    for entry in value:
+        for label in (entry,) if isinstance(entry, str) else entry:
+            flat[_text(label)] = None
+    return tuple(flat)[:MAX_LABELS]
+
+
+def _price(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _vectors(value: Any) -> dict[str, list[float]]:
+    if not isinstance(value, dict):
+        raise TypeError
+    vectors: dict[str, list[float]] = {}
+    for name, vector in value.items():
+        if not isinstance(vector, list) or not 0 < len(vector) <= MAX_DIMENSION:
+            raise TypeError
+        vectors[name] = [_price(entry) for entry in vector]
+    return vectors
+
+
+_READERS: dict[str, Any] = {
+    "title": _text,
+    "description": _text,
+    "categories": _labels,
+    "tags": _labels,
+    "brand": _text,
+    "price": _price,
+    "available": _flag,
+    "published_at": lambda value: fields.milliseconds(value, "published_at"),
+    "vectors": _vectors,
+}
+_LABEL_CHARACTERS = 150
+_DESCRIPTION_CHARACTERS = 300
