@@ -1,0 +1,177 @@
+"""A user's profile, and the fold of one event into it.
+
+The fold commutes: a profile depends on which events were applied, not on the order in which two
+topics delivered them. So history is ordered by (timestamp, topic, offset) and sums are integers.
+The two exceptions are named: the dedupe window and `last_event_id` follow the order of arrival.
+Knows no policy and no catalogue: what an event is worth is decided when a profile is read.
+"""
+
+from bisect import bisect
+from hashlib import blake2b
+
+import msgspec
+
+from stream_rec.events import NEGATIVE, NOT_CONSUMING, Event
+from stream_rec.item_hash import item_hash
+from stream_rec.profiles.consumed import Consumed
+
+HISTORY = 64
+LINK_WINDOW = 20
+DEDUPE_WINDOW = 128
+
+# One signed statement about who followed whom: (sign, target, sources newest first).
+LinkRow = tuple[int, str, list[str]]
+
+
+class Interaction(msgspec.Struct, frozen=True, array_like=True):
+    """One event as a profile remembers it; raw signals, no weights."""
+
+    timestamp: int
+    topic: int
+    offset: int
+    item_id: str
+    event_type: str
+    scenario: str
+    rating: float | None = None
+    sentiment: float | None = None
+    phrase: str | None = None
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Where it stands in the user's history."""
+        return (self.timestamp, self.topic, self.offset)
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the user took the item, liked or not."""
+        return self.event_type not in NOT_CONSUMING
+
+
+class Listing(msgspec.Struct, frozen=True, array_like=True):
+    """The newest published list of one scenario; `owed`: events came that it does not show yet."""
+
+    version: int
+    generated_at: int
+    owed: bool = False
+
+
+class Profile(msgspec.Struct, frozen=True, array_like=True):
+    """Everything remembered of one user; at most about 6 KB whatever the user does.
+
+    `rating_milli` and `sentiment_milli` are sums in thousandths, `recent` the 64-bit hashes of the
+    last event ids applied, oldest first, and `newest_ms` the newest event time.
+    """
+
+    user_id: str
+    history: tuple[Interaction, ...] = ()
+    consumed: Consumed = Consumed()
+    disliked: Consumed = Consumed()
+    recent: bytes = b""
+    events_applied: int = 0
+    rating_count: int = 0
+    rating_milli: int = 0
+    sentiment_count: int = 0
+    sentiment_milli: int = 0
+    newest_ms: int = 0
+    last_event_id: str | None = None
+    lists: dict[str, Listing] = {}
+
+    @property
+    def rating_mean(self) -> float | None:
+        """Mean of the user's ratings."""
+        return self.rating_milli / 1000 / self.rating_count if self.rating_count else None
+
+    def knows(self, event_id: str) -> bool:
+        """Whether an event of this id is among the last 128 applied."""
+        mark = _mark(event_id)
+        place = self.recent.find(mark)
+        while place >= 0 and place % _MARK:
+            place = self.recent.find(mark, place + 1)
+        return place >= 0
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """What was read out of a review's words, if it has any: sentiment in [-1, 1] and one phrase."""
+
+    sentiment: float | None = None
+    phrase: str | None = None
+
+
+class Folded(msgspec.Struct, frozen=True, array_like=True):
+    """A profile after an event, and what the event says about items."""
+
+    profile: Profile
+    links: list[LinkRow]
+
+
+def fold(profile: Profile, event: Event, *, topic: int, offset: int, reading: Reading = Reading()) -> Folded:  # noqa: B008
+    """Return the profile with one more event, which must not be known to it already.
+
+    Args:
+        profile: The user's, or an empty one.
+        event: What happened.
+        topic: 0 for clicks, 1 for reviews; with the offset it orders events of one time.
+        offset: The record's offset in its topic.
+        reading: What the words of the event say.
+    """
+    interaction = Interaction(
+        event.timestamp, topic, offset, event.item_id, event.event_type, event.scenario,
+        event.rating, reading.sentiment, reading.phrase,
+    )  # fmt: skip
+    history, links = profile.history, []
+    if event.event_type != "impression":
+        history, links = _inserted(history, interaction)
+    hashed = item_hash(event.item_id)
+    sentiment = reading.sentiment
+    after = Profile(
+        user_id=profile.user_id,
+        history=history,
+        consumed=profile.consumed.added(hashed) if event.consuming else profile.consumed,
+        disliked=profile.disliked.added(hashed) if event.event_type in _REFUSING else profile.disliked,
+        recent=(profile.recent + _mark(event.event_id))[-DEDUPE_WINDOW * _MARK :],
+        events_applied=profile.events_applied + 1,
+        rating_count=profile.rating_count + (event.rating is not None),
+        rating_milli=profile.rating_milli + round((event.rating or 0.0) * 1000),
+        sentiment_count=profile.sentiment_count + (sentiment is not None),
+        sentiment_milli=profile.sentiment_milli + round((sentiment or 0.0) * 1000),
+        newest_ms=max(profile.newest_ms, event.timestamp),
+        last_event_id=event.event_id,
+        lists=profile.lists,
+    )
+    return Folded(after, links)
+
+
+def _inserted(
+    history: tuple[Interaction, ...], interaction: Interaction
+) -> tuple[tuple[Interaction, ...], list[LinkRow]]:
+    """Put an interaction in its place, and say what that changes about who followed whom."""
+    if not history or history[-1].place < interaction.place:
+        rows = [_row(1, (*history, interaction), len(history))] if interaction.consuming else []
+        return (*history, interaction)[-HISTORY:], rows
+    place = bisect(history, interaction.place, key=lambda past: past.place)
+    after = (*history[:place], interaction, *history[place:])
+    rows = []
+    if interaction.consuming and not (place == 0 and len(history) == HISTORY):
+        rows.append(_row(1, after, place))
+        followers = [spot for spot in range(place, len(history)) if history[spot].consuming]
+        for spot in followers[:LINK_WINDOW]:
+            rows += [_row(-1, history, spot), _row(1, after, spot + 1)]
+    return after[-HISTORY:], rows
+
+
+def _row(sign: int, history: tuple[Interaction, ...], place: int) -> LinkRow:
+    sources: list[str] = []
+    for past in reversed(history[:place]):
+        if past.event_type not in NOT_CONSUMING:
+            sources.append(past.item_id)
+            if len(sources) == LINK_WINDOW:
+                break
+    return (sign, history[place].item_id, sources)
+
+
+def _mark(event_id: str) -> bytes:
+    return blake2b(event_id.encode(), digest_size=_MARK).digest()
+
+
+_MARK = 8
+_REFUSING = NEGATIVE - {"skip"}
