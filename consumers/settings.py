@@ -1,0 +1,199 @@
+"""What one process is told once, at its start: where the brokers are, what it may write, how it is reached.
+
+Values come from options (keyword arguments) before the environment (`STREAM_REC_*`) before the
+defaults below. Secrets are read from `STREAM_REC_<NAME>` or, for mounted secrets, from the file
+named by `STREAM_REC_<NAME>_FILE`, and never printed. This file knows no Kafka client and no policy:
+what operators change while the engine runs is in `stream_rec/policy.py`.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from stream_rec.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """How to reach secured brokers, by the names every Kafka client uses."""
+
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: str | None = field(default=None, repr=False)
+    ssl_check_hostname: bool = True
+
+    def __post_init__(self) -> None:
+        if self.security_protocol not in PROTOCOLS:
+            msg = f"security protocol {self.security_protocol!r} is none of {sorted(PROTOCOLS)}"
+            raise ConfigurationError(msg)
+        if self.security_protocol.startswith("SASL") and self.sasl_mechanism not in MECHANISMS:
+            msg = f"SASL mechanism {self.sasl_mechanism!r} is none of {sorted(MECHANISMS)}"
+            raise ConfigurationError(msg)
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_username and self.sasl_password
+        ):
+            msg = "SASL needs STREAM_REC_SASL_USERNAME and STREAM_REC_SASL_PASSWORD (or …_FILE)"
+            raise ConfigurationError(msg)
+
+    def client_options(self) -> dict[str, object]:
+        """Return the options in kafka-python's spelling; empty for plain text."""
+        if self.security_protocol == "PLAINTEXT":
+            return {}
+        options: dict[str, object] = {"security_protocol": self.security_protocol}
+        if self.security_protocol.startswith("SASL"):
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password,
+            }
+        if self.security_protocol.endswith("SSL"):
+            options |= {
+                "ssl_cafile": self.ssl_cafile,
+                "ssl_certfile": self.ssl_certfile,
+                "ssl_keyfile": self.ssl_keyfile,
+                "ssl_password": self.ssl_password,
+                "ssl_check_hostname": self.ssl_check_hostname,
+            }
+        return options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One process's settings, checked when made.
+
+    `slot` numbers the workers of one group from 0: it is the static membership in the group and
+    names the folder of local state, so two live processes never share one. `replication_factor`
+    None means 3, or as many brokers as there are.
+    """
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    prefix: str = "stream-rec"
+    data_dir: Path = Path("stream-rec-data")
+    slot: int = 0
+    partitions: int = 4
+    replication_factor: int | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    model: str = "minilm"
+    device: str = "auto"
+    snapshot_url: str | None = None
+    hot_profiles: int = 10_000
+    security: Security = field(default_factory=Security)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-zA-Z0-9._-]{1,100}", self.prefix):
+            msg = f"prefix {self.prefix!r}: 1 to 100 of letters, digits, dot, dash, underscore"
+            raise ConfigurationError(msg)
+        for name, low, high in BOUNDS:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                msg = f"{name} is {value}, not between {low} and {high}"
+                raise ConfigurationError(msg)
+        if self.device not in {"auto", "cpu", "cuda"}:
+            msg = f"device {self.device!r} is none of auto, cpu, cuda"
+            raise ConfigurationError(msg)
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group of all recommenders of this prefix."""
+        return f"{self.prefix}.recommender"
+
+    def folder(self, program: str) -> Path:
+        """Return the folder of local state of `program` in this slot, made if missing."""
+        path = self.data_dir / f"{program}-{self.slot}"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def settings_from_environment(
+    environment: Mapping[str, str] | None = None, **options: object
+) -> Settings:
+    """Read the settings; options that are None give way to the environment.
+
+    Raises:
+        ConfigurationError: a value is of the wrong type or out of bounds.
+
+    >>> settings_from_environment({"STREAM_REC_PREFIX": "shop"}, partitions=8).prefix
+    'shop'
+    """
+    env = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    for item in fields(Settings):
+        given = options.pop(item.name, None)
+        if item.name == "security":
+            values["security"] = given if given is not None else _security(env)
+        elif given is not None:
+            values[item.name] = _typed(item.name, given)
+        elif (text := env.get(f"STREAM_REC_{item.name.upper()}")) not in {None, ""}:
+            values[item.name] = _typed(item.name, text)
+    if options:
+        msg = f"unknown settings: {sorted(options)}"
+        raise ConfigurationError(msg)
+    http = env.get("STREAM_REC_HTTP")
+    if http and "http_port" not in values:
+        values["http_host"], values["http_port"] = host_and_port(http)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Split `HOST:PORT`; an IPv6 host stands in brackets.
+
+    >>> host_and_port("[::1]:8080")
+    ('::1', 8080)
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not host:
+        msg = f"{text!r} is not HOST:PORT"
+        raise ConfigurationError(msg)
+    return host.strip("[]"), int(port)
+
+
+def _security(env: Mapping[str, str]) -> Security:
+    values: dict[str, object] = {}
+    for item in fields(Security):
+        name = f"STREAM_REC_{item.name.upper()}"
+        text = env.get(name)
+        if item.name in SECRETS and not text and (path := env.get(f"{name}_FILE")):
+            try:
+                text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            except OSError as error:
+                msg = f"{name}_FILE cannot be read: {error.strerror}"
+                raise ConfigurationError(msg) from error
+        if text:
+            values[item.name] = text
+    if "ssl_check_hostname" in values:
+        values["ssl_check_hostname"] = str(values["ssl_check_hostname"]).lower() not in FALSE
+    return Security(**values)  # type: ignore[arg-type]
+
+
+def _typed(name: str, value: object) -> object:
+    if name == "data_dir":
+        return Path(str(value)).expanduser()
+    if name in INTEGERS:
+        try:
+            return int(str(value))
+        except ValueError as error:
+            msg = f"{name}: {value!r} is not a whole number"
+            raise ConfigurationError(msg) from error
+    return value
+
+
+PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
+MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
+SECRETS = frozenset({"sasl_password", "ssl_password", "sasl_username"})
+FALSE = frozenset({"0", "false", "no", "off"})
+INTEGERS = frozenset({"slot", "partitions", "replication_factor", "http_port", "hot_profiles"})
+BOUNDS = (
+    ("slot", 0, 9999),
+    ("partitions", 1, 10_000),
+    ("replication_factor", 1, 100),
+    ("http_port", 0, 65_535),
+    ("hot_profiles", 16, 10_000_000),
+)

@@ -1,0 +1,76 @@
+"""A thread that ends the process when the loop, or one bounded call in it, hangs.
+
+The client has calls that can wait for ever (a commit when the broker dies just before it, a poll
+during group start-up), whatever their time-outs say. Python cannot interrupt such a call, so the
+only safe answer is `os._exit(75)`: the open transaction is aborted by the successor. It knows
+nothing of what is watched but names.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+RESTART_ME = 75
+
+
+def exit_for_restart(reason: str, error: BaseException | None = None) -> None:
+    """Log why, flush, and end at once without clean-up: nothing may commit or abort on the way."""
+    LOG.error("%s; exit %d", reason, RESTART_ME, exc_info=error)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(RESTART_ME)
+
+
+class Watchdog:
+    """Watches one loop; `tick` it every round.
+
+    `end` is called with the reason, from the watchdog's thread; tests pass their own.
+    """
+
+    def __init__(
+        self, *, tick_s: float = 20.0, end: Callable[[str], None] = exit_for_restart
+    ) -> None:
+        self._tick_s = tick_s
+        self._end = end
+        self._deadline = time.monotonic() + tick_s
+        self._doing = "the loop"
+        self._call: tuple[float, str] | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def tick(self, doing: str = "the loop") -> None:
+        """Say that the loop is alive, and what it does next."""
+        self._doing = doing
+        self._deadline = time.monotonic() + self._tick_s
+
+    @contextmanager
+    def within(self, seconds: float, doing: str) -> Iterator[None]:
+        """Give the enclosed call its own deadline; while it lasts the loop's does not count."""
+        self._call = (time.monotonic() + seconds, doing)
+        try:
+            yield
+        finally:
+            self._call = None
+            self.tick()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(CHECK_EVERY_S):
+            call = self._call
+            deadline, doing = call if call is not None else (self._deadline, self._doing)
+            if time.monotonic() > deadline:
+                self._end(f"watchdog: {doing} did not come back in time")
+                return
+
+
+LOG = logging.getLogger(__name__)
+CHECK_EVERY_S = 0.1
