@@ -1,0 +1,45 @@
+"""Fixtures that more than one test file needs: a real broker, topic names, the real data."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from consumers.embedded_broker import EmbeddedBroker
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = REPOSITORY.parent / "shared" / "data"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One real Apache Kafka for the whole session, on a free port, with an empty log."""
+    running = EmbeddedBroker()
+    running.start(tmp_path_factory.mktemp("broker"))
+    try:
+        running.wait_ready(90)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A topic prefix that no other test of this session uses."""
+    return f"test-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Return the folder of a real stream by name, or skip the test where there is none."""
+
+    def folder(name: str) -> Path:
+        found = DATA / name
+        if not found.is_dir():
+            pytest.skip(f"needs the real stream {name} in ../shared/data")
+        return found
+
+    return folder
