@@ -59,7 +59,7 @@ class Baselines:
         return self._row.get(item_id) in self._past.get(user_id, ())
 
     def learn(self, user_id: str, item_id: str) -> None:
-        """Take an event in and make the user's lists anew; an item of no catalogue is passed over."""
+        """Take an event in and make the user's lists anew; an unknown item is passed over."""
         target = self._row.get(item_id)
         if target is None:
             return
