@@ -1,0 +1,106 @@
+"""Turn users whose lists are due into published lists: rank, number, date, and name what they rest on.
+
+Knows profiles, the replica and how lists are ranked; not why a list is due.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from stream_rec.item_hash import item_hash
+from stream_rec.profiles.profile import Listing, Profile
+from stream_rec.ranking.rank import Ranked, rank
+from stream_rec.ranking.scoring import Request
+from stream_rec.replica import Replica
+from stream_rec.toplist import Lineage, TopList
+
+# The pseudo-user whose list serves everyone never seen; kept in partition 0.
+DEFAULT_USER = "*"
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition has been through: next offsets, outcome counts, newest event time."""
+
+    next_offsets: dict[str, int] = {}
+    outcomes: dict[str, dict[str, int]] = {}
+    newest_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """One list to make: the profile as it stands after all that was folded, and the scenario."""
+
+    partition: int
+    profile: Profile
+    scenario: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Published:
+    """Lists with their partitions, and the profiles that now know of them."""
+
+    lists: list[tuple[int, TopList]]
+    profiles: dict[tuple[int, str], Profile]
+
+
+def publish(
+    replica: Replica,
+    due: Sequence[Due],
+    ledgers: Mapping[int, Ledger],
+    *,
+    now_ms: int,
+    rng: np.random.Generator,
+) -> Published:
+    """Rank every due list in one batch; a user may be due in several scenarios.
+
+    `now_ms` dates the lists; ages of events are read on the stream's own clock.
+    """
+    result = Published(lists=[], profiles={})
+    if not due:
+        return result
+    clock = replica.statistics.newest_ms or now_ms
+    requests = [_request(replica, entry) for entry in due]
+    ranked = rank(replica, requests, now_ms=clock, rng=rng)
+    catalogue_items, encoded_items = replica.catalogue.count, replica.encoded_items()
+    for entry, made in zip(due, ranked, strict=True):
+        place = (entry.partition, entry.profile.user_id)
+        profile = result.profiles.get(place, entry.profile)
+        old = profile.lists.get(entry.scenario)
+        version = old.version + 1 if old else 1
+        ledger = ledgers.get(entry.partition, Ledger())
+        lineage = Lineage(
+            last_event_id=profile.last_event_id,
+            events_applied=profile.events_applied,
+            offsets={topic: (entry.partition, after - 1) for topic, after in ledger.next_offsets.items()},
+            adapter_version=replica.adapter_version,
+            policy_version=replica.policies.effective(entry.scenario).version,
+            catalogue_items=catalogue_items,
+            encoded_items=encoded_items,
+        )
+        toplist = _toplist(entry, made, version, now_ms, lineage)
+        result.lists.append((entry.partition, toplist))
+        lists = profile.lists | {entry.scenario: Listing(version, now_ms)}
+        result.profiles[place] = msgspec.structs.replace(profile, lists=lists)
+    return result
+
+
+def _request(replica: Replica, due: Due) -> Request:
+    policy = replica.policies.effective(due.scenario).policy
+    nobody = due.profile.user_id == DEFAULT_USER
+    return Request(profile=None if nobody else due.profile, scenario=due.scenario, policy=policy)
+
+
+def _toplist(due: Due, made: Ranked, version: int, now_ms: int, lineage: Lineage) -> TopList:
+    name = f"{due.scenario}/{due.profile.user_id}/{version}"
+    return TopList(
+        recommendation_id=f"{item_hash(name):016x}",
+        user_id=due.profile.user_id,
+        scenario=due.scenario,
+        version=version,
+        generated_at=now_ms,
+        tier=made.tier,
+        items=made.items,
+        lineage=lineage,
+    )

@@ -1,0 +1,81 @@
+"""Recorded streams: JSON Lines of items and events, gzip or not, as records the engine would get.
+
+Reads files; knows nothing of what the records mean beyond naming their time and type.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from stream_rec.errors import ConfigurationError
+from stream_rec.items import Item, item_of
+from stream_rec.step import Arrival
+
+
+def rows(path: Path, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON Lines file.
+
+    Raises:
+        ConfigurationError: the file cannot be read or a line is no JSON object.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(islice(lines, limit), 1):
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ConfigurationError(f"{path} line {number}: not a JSON object")
+                yield row
+    except (OSError, EOFError) as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error  # type: ignore[union-attr]
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def items(path: Path) -> Iterator[Item]:
+    """Yield the catalogue of a file."""
+    for row in rows(path):
+        yield item_of(row)
+
+
+def event_record(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return an event of a recorded stream in the contract's words.
+
+    Rows in the contract's words pass through; others have `ts` in seconds and `action` or `type`.
+
+    >>> event_record({"type": "click", "user_id": "u", "item_id": "i", "ts": 1.5}, 7)["timestamp"]
+    1500
+    """
+    if "timestamp" in row:
+        return {"event_id": f"row-{number}", **row}
+    action = str(row.get("action") or row.get("type") or "click")
+    record = {
+        "event_id": f"row-{number}",
+        "event_type": action.lower().replace(" ", "_"),
+        "user_id": row.get("user_id"),
+        "item_id": row.get("item_id"),
+        "timestamp": round(float(row.get("ts", 0)) * 1000),
+        "scenario": row.get("scenario", "default"),
+    }
+    return record | {name: row[name] for name in ("rating", "title", "text") if row.get(name) is not None}
+
+
+def arrivals(path: Path, limit: int | None = None) -> Iterator[Arrival]:
+    """Yield the events of a file as the records of one partition of two topics."""
+    offsets = {"click": 0, "review": 0}
+    for number, row in enumerate(rows(path, limit)):
+        record = event_record(row, number)
+        kind: Any = "review" if record.get("event_type") == "review" or "rating" in record else "click"
+        yield Arrival(
+            kind=kind,
+            topic=f"events.{kind}s",
+            partition=0,
+            offset=offsets[kind],
+            append_ms=None,
+            key=str(record.get("user_id")).encode(),
+            value=json.dumps(record).encode(),
+        )
+        offsets[kind] += 1

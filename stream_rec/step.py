@@ -1,0 +1,269 @@
+"""One batch of event records -> new profiles, lists, facts and dead letters. Start reading here.
+
+    parse      bytes -> events, or a dead letter with its reason
+    fold       each event into its user's profile: applied, duplicate, late or erased
+    learn      the re-ranker, from profiles and statistics as they were before the batch
+    count      the batch's facts into the item statistics
+    rank       every touched user's lists, made from the state after the batch
+
+Profiles are values: the caller keeps the new ones only when its transaction has committed. The
+replica changes in place, because a failed transaction ends the process (crash-only).
+Knows no Kafka and no clock: `now_ms` and the random generator come with the batch.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import msgspec
+import numpy as np
+
+from stream_rec.errors import InvalidRecord
+from stream_rec.events import DAY_MS, Event, Kind, parse_event
+from stream_rec.profiles.phrases import telling_phrase
+from stream_rec.profiles.profile import Listing, Profile, Reading, fold
+from stream_rec.publish import Due, Ledger, publish
+from stream_rec.ranking.scoring import Example, learn
+from stream_rec.replica import Replica
+from stream_rec.statistics.facts import Facts, FactsBuilder
+from stream_rec.toplist import TopList
+
+Outcome = Literal["applied", "duplicate", "late", "erased", "dead_lettered"]
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """One record as it came: `append_ms` is when the broker took it."""
+
+    kind: Kind
+    topic: str
+    partition: int
+    offset: int
+    append_ms: int | None
+    key: bytes | None
+    value: bytes | None
+
+
+class Profiles(Protocol):
+    """Where profiles are looked up."""
+
+    def get(self, partition: int, user_id: str) -> Profile | None:
+        """Return the user's profile, or None for one never seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a batch needs from outside: time, chance, and the bounds of its learning.
+
+    `worker` names the process in its facts. `partition_of` maps a user to the partition of their
+    events (None: not checked), `erased` to the time up to which their events have no effect. At
+    most `examples` events of a batch are learned from, uniformly sampled.
+    """
+
+    worker: str
+    now_ms: int
+    rng: np.random.Generator
+    examples: int = 64
+    partition_of: Callable[[str], int] | None = None
+    erased: Callable[[str], int | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A record that could not be used, and why."""
+
+    arrival: Arrival
+    error: InvalidRecord
+
+
+@dataclass(slots=True, kw_only=True)
+class Step:
+    """What one batch came to; `profiles` and `ledgers` are new values for the caller to keep.
+
+    `learned` of `learnable` events taught the re-ranker.
+    """
+
+    profiles: dict[tuple[int, str], Profile] = field(default_factory=dict)
+    ledgers: dict[int, Ledger] = field(default_factory=dict)
+    lists: list[tuple[int, TopList]] = field(default_factory=list)
+    facts: Facts | None = None
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
+    learned: int = 0
+    learnable: int = 0
+
+
+def step(
+    replica: Replica,
+    profiles: Profiles,
+    ledgers: Mapping[int, Ledger],
+    batch: Sequence[Arrival],
+    context: Context,
+) -> Step:
+    """Fold one batch and rank everyone it touched; records of one partition come in their order."""
+    folding = _Folding(replica, profiles, context, Step(ledgers=dict(ledgers)))
+    for arrival in batch:
+        folding.take(arrival)
+    result = folding.result
+    _learn(replica, folding.examples, context, result)
+    if len(folding.facts):
+        result.facts = folding.facts.build(context.worker)
+        replica.statistics.fold(result.facts)
+    due = _due(replica, folding.touched, context, result)
+    made = publish(replica, due, result.ledgers, now_ms=context.now_ms, rng=context.rng)
+    result.lists = made.lists
+    result.profiles |= made.profiles
+    return result
+
+
+class _Folding:
+    """The first half of a step: records in, new profiles, facts and examples out."""
+
+    def __init__(
+        self, replica: Replica, profiles: Profiles, context: Context, result: Step
+    ) -> None:
+        self.replica, self.profiles, self.context, self.result = replica, profiles, context, result
+        self.facts = FactsBuilder()
+        self.examples: list[Example] = []
+        self.touched: dict[tuple[int, str], dict[str, None]] = {}
+
+    def take(self, arrival: Arrival) -> None:
+        """Give one record its outcome and enter it into its partition's ledger."""
+        result = self.result
+        before = result.ledgers.get(arrival.partition, Ledger())
+        newest_ms = before.newest_ms
+        try:
+            event = self._parsed(arrival)
+            outcome = self._apply(event, arrival, newest_ms)
+            newest_ms = max(newest_ms, event.timestamp)
+        except InvalidRecord as error:
+            result.dead_letters.append(DeadLetter(arrival=arrival, error=error))
+            outcome = "dead_lettered"
+        counts = before.outcomes.get(arrival.topic, {})
+        result.ledgers[arrival.partition] = Ledger(
+            next_offsets=before.next_offsets | {arrival.topic: arrival.offset + 1},
+            outcomes=before.outcomes | {arrival.topic: counts | {outcome: counts.get(outcome, 0) + 1}},
+            newest_ms=newest_ms,
+        )
+        result.outcomes[arrival.topic, outcome] += 1
+
+    def _parsed(self, arrival: Arrival) -> Event:
+        source = f"{arrival.topic}-{arrival.partition}-{arrival.offset}"
+        return parse_event(
+            arrival.value,
+            key=arrival.key,
+            kind=arrival.kind,
+            source=source,
+            append_ms=arrival.append_ms,
+        )
+
+    def _apply(self, event: Event, arrival: Arrival, newest_ms: int) -> Outcome:
+        place = (arrival.partition, event.user_id)
+        profile = self.result.profiles.get(place) or self.profiles.get(*place)
+        policy = self.replica.policies.effective(event.scenario).policy
+        self._check_place(event, profile, arrival.partition)
+        erased_ms = self.context.erased(event.user_id) if self.context.erased else None
+        if erased_ms is not None and event.timestamp <= erased_ms:
+            return "erased"
+        if profile is not None and profile.knows(event.event_id):
+            return "duplicate"
+        late_days = policy.signals.late_days
+        if late_days is not None and event.timestamp < newest_ms - late_days * DAY_MS:
+            return "late"
+        if event.consuming:
+            self.examples.append(
+                Example(
+                    profile=profile,
+                    scenario=event.scenario,
+                    policy=policy,
+                    target=event.item_id,
+                    timestamp=event.timestamp,
+                )
+            )
+        folded = fold(
+            profile or Profile(event.user_id),
+            event,
+            topic=_TOPIC_ORDER[arrival.kind],
+            offset=arrival.offset,
+            reading=self._read(event, policy.signals.rating_neutral),
+        )
+        self.result.profiles[place] = folded.profile
+        if event.consuming:
+            first = profile is None
+            self.facts.add(event.item_id, event.timestamp, event.rating, first, folded.links)
+        self.touched.setdefault(place, {})[event.scenario] = None
+        if len(self.replica.scenarios) < MAX_SCENARIOS:
+            self.replica.scenarios.add(event.scenario)
+        return "applied"
+
+    def _check_place(self, event: Event, profile: Profile | None, partition: int) -> None:
+        """Refuse events of a user who belongs elsewhere, or who has lists in too many scenarios.
+
+        A user with a profile here was checked at the first event.
+        """
+        partition_of = self.context.partition_of
+        if profile is None:
+            if partition_of is not None and partition_of(event.user_id) != partition:
+                reason = f"the key belongs to partition {partition_of(event.user_id)}"
+                raise InvalidRecord(reason, stage="partition")
+        elif event.scenario not in profile.lists and len(profile.lists) >= MAX_SCENARIOS_OF_A_USER:
+            reason = f"the user has lists in {len(profile.lists)} scenarios already"
+            raise InvalidRecord(reason, stage="validate")
+
+    def _read(self, event: Event, neutral: float) -> Reading:
+        """Read the words of an event, then let its rating teach the reader."""
+        if event.text is None and event.title is None:
+            return Reading()
+        sentiment, text, title = self.replica.sentiment, event.text or "", event.title or ""
+        opinion = sentiment.predict(text, title)
+        if event.rating is not None:
+            sentiment.learn(text, event.rating, neutral=neutral, title=title)
+        return Reading(opinion, telling_phrase(text) if text else None)
+
+
+def _learn(replica: Replica, examples: list[Example], context: Context, result: Step) -> None:
+    """Teach the re-ranker from a uniform sample of the batch's events."""
+    result.learnable = len(examples)
+    if len(examples) > context.examples:
+        chosen = context.rng.choice(len(examples), context.examples, replace=False)
+        examples = [examples[place] for place in sorted(chosen.tolist())]
+    result.learned = len(examples)
+    if examples:
+        learn(replica, examples, now_ms=replica.statistics.newest_ms or context.now_ms)
+
+
+def _due(
+    replica: Replica,
+    touched: Mapping[tuple[int, str], Mapping[str, None]],
+    context: Context,
+    result: Step,
+) -> list[Due]:
+    """Lists of touched users in every scenario they have one and in the event's own.
+
+    One made less than `min_interval_ms` ago is owed instead, which its profile remembers.
+    """
+    due = []
+    for place, scenarios in touched.items():
+        profile = result.profiles[place]
+        owed = {}
+        for scenario in profile.lists | scenarios:
+            listing = profile.lists.get(scenario)
+            wait = replica.policies.effective(scenario).policy.toplist.min_interval_ms
+            if listing is not None and context.now_ms - listing.generated_at < wait:
+                owed[scenario] = Listing(listing.version, listing.generated_at, owed=True)
+            else:
+                due.append((place, scenario))
+        if owed:
+            profile = msgspec.structs.replace(profile, lists=profile.lists | owed)
+            result.profiles[place] = profile
+    return [
+        Due(partition=place[0], profile=result.profiles[place], scenario=scenario)
+        for place, scenario in due
+    ]
+
+
+# Bounds on what the names that producers invent may cost; more scenarios share the policy of `*`
+# and the start weights, and have no default list.
+MAX_SCENARIOS = 256
+MAX_SCENARIOS_OF_A_USER = 64
+_TOPIC_ORDER: dict[Kind, int] = {"click": 0, "review": 1}
