@@ -11,12 +11,17 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jgo
+import rich.console
+import rich.progress
 from jgo.maven import MavenContext, PythonResolver
+
+from stream_rec.errors import BrokerUnavailable
 
 KAFKA_VERSION = "4.1.0"
 # slf4j-simple, not log4j: with log4j-slf4j-impl the resolver picks an old kafka-clients.
@@ -25,10 +30,6 @@ CHECKSUMS = Path(__file__).with_name("jars.sha256")
 
 Progress = Callable[[int, int, str], None]
 """Called with (jars done, jars in all, name of the jar just done)."""
-
-
-class JarRejected(RuntimeError):
-    """A jar is missing, or is not the one whose checksum is committed: stop."""
 
 
 def default_cache_dir() -> Path:
@@ -52,7 +53,7 @@ def fetch_broker(
     is thrown away and fetched again. Needs no network once all are there.
 
     Raises:
-        JarRejected: a jar cannot be had, or what was fetched does not match its checksum.
+        BrokerUnavailable: a jar cannot be had, or what was fetched does not match its checksum.
     """
     root = cache_dir or default_cache_dir()
     jars = root / f"kafka-{KAFKA_VERSION}"
@@ -78,8 +79,8 @@ def resolve_checksums(cache_dir: Path) -> str:
     for artifact in jgo.resolve(ENDPOINT):
         artifact.context.repo_cache = cache_dir
         jar = artifact.resolve()
-        rows.append(f"{jar.relative_to(cache_dir).as_posix()} {_sha256(jar)}")
-    return "".join("{1}  {0}\n".format(*row.split()) for row in sorted(rows))
+        rows.append((jar.relative_to(cache_dir).as_posix(), _sha256(jar)))
+    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(rows))
 
 
 def _download(
@@ -94,11 +95,11 @@ def _download(
             jar = _artifact_file(context, path)
         except Exception as cause:  # the resolver raises whatever its transport raises
             message = f"cannot fetch {Path(path).name}: {cause}"
-            raise JarRejected(message) from cause
+            raise BrokerUnavailable(message) from cause
         found = _sha256(jar)
         if found != wanted[path]:
             message = f"{jar.name} has sha256 {found}, but {wanted[path]} is committed: not used"
-            raise JarRejected(message)
+            raise BrokerUnavailable(message)
         os.replace(jar, jars / jar.name)
         return jar.name
 
@@ -132,3 +133,24 @@ def _locked(file: Path) -> Iterator[None]:
     with file.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def main() -> None:
+    """Fetch the broker with a progress bar: what `make setup` runs."""
+    title = f"Apache Kafka {KAFKA_VERSION}"
+    with rich.progress.Progress(console=rich.console.Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+
+        def progress(done: int, total: int, _name: str) -> None:
+            bar.update(task, completed=done, total=total)
+
+        jars = fetch_broker(progress=progress)
+        total = len(read_checksums(CHECKSUMS))
+        bar.update(task, completed=total, total=total, description=f"{title} in {jars}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokerUnavailable as failure:
+        sys.exit(f"stream-rec: {failure}")

@@ -22,12 +22,9 @@ from kafka.errors import KafkaError
 
 from consumers import child_process
 from consumers.broker_jars import fetch_broker
+from stream_rec.errors import BrokerUnavailable
 
 HEAP = "512m"
-
-
-class BrokerFailed(RuntimeError):
-    """The broker did not start, did not answer, or its folder is in use: stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,7 @@ class EmbeddedBroker:
     def bootstrap_servers(self) -> str:
         """`127.0.0.1:PORT` for clients."""
         if self._plan is None:
-            raise BrokerFailed(_NOT_STARTED)
+            raise BrokerUnavailable(_NOT_STARTED)
         return self._plan.bootstrap_servers
 
     def start(
@@ -75,19 +72,23 @@ class EmbeddedBroker:
         their protocol map are appended to ours instead.
 
         Raises:
-            BrokerFailed: another process runs a broker on this folder.
-            JarRejected: the broker's jars cannot be had.
+            BrokerUnavailable: another process runs a broker on this folder, or the jars cannot
+                be had.
         """
         data_dir.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(data_dir)
-        plan = plan_broker(
-            data_dir,
-            jars=self._jars or fetch_broker(),
-            port=port,
-            extra_properties=extra_properties or {},
-        )
-        with (data_dir / _LOG_FILE).open("ab") as log:
-            self._process = child_process.spawn(plan.argv, output=log, death_signal=SIGTERM)
+        try:
+            plan = plan_broker(
+                data_dir,
+                jars=self._jars or fetch_broker(),
+                port=port,
+                extra_properties=extra_properties,
+            )
+            with (data_dir / _LOG_FILE).open("wb") as log:
+                self._process = child_process.spawn(plan.argv, output=log, death_signal=SIGTERM)
+        except BaseException:
+            self._forget()
+            raise
         child_process.write_pid_file(data_dir / _PID_FILE, self._process.pid)
         self._plan = plan
 
@@ -95,7 +96,7 @@ class EmbeddedBroker:
         """Wait until this very broker, known by its cluster id, answers a client.
 
         Raises:
-            BrokerFailed: it ended, or did not answer within `timeout` seconds.
+            BrokerUnavailable: it ended, or did not answer within `timeout` seconds.
         """
         process, plan = self._running(), self._plan
         assert plan is not None  # noqa: S101 - _running has checked
@@ -104,10 +105,10 @@ class EmbeddedBroker:
             status = process.poll()
             if status is not None:
                 message = f"the broker ended with status {status}:\n{_last_words(plan.data_dir)}"
-                raise BrokerFailed(message)
+                raise BrokerUnavailable(message)
             if time.monotonic() > until:
                 message = f"no answer in {timeout:.0f} s:\n{_last_words(plan.data_dir)}"
-                raise BrokerFailed(message)
+                raise BrokerUnavailable(message)
             time.sleep(0.1)
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -124,7 +125,7 @@ class EmbeddedBroker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise BrokerFailed(_NOT_STARTED)
+            raise BrokerUnavailable(_NOT_STARTED)
         return self._process
 
     def _forget(self) -> None:
@@ -145,7 +146,7 @@ def plan_broker(
     """Make `data_dir` ready for a start: end a leftover, choose ports, configure, format once.
 
     Raises:
-        BrokerFailed: the folder could not be formatted.
+        BrokerUnavailable: the folder could not be formatted.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     child_process.end_leftover(data_dir / _PID_FILE)
@@ -260,7 +261,7 @@ def _format_once(data_dir: Path, jars: Path) -> str:
     )
     if done.returncode != 0:
         message = f"cannot format {data_dir}:\n{done.stdout}{done.stderr}"
-        raise BrokerFailed(message)
+        raise BrokerUnavailable(message)
     return cluster_id
 
 
@@ -271,7 +272,7 @@ def _lock(data_dir: Path) -> IO[str]:
     except BlockingIOError:
         stream.close()
         message = f"another process runs a broker on {data_dir}"
-        raise BrokerFailed(message) from None
+        raise BrokerUnavailable(message) from None
     return stream
 
 

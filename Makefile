@@ -1,0 +1,76 @@
+# stream-rec: `make demo` shows it, `make test` tests it; both set up what is missing.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.stream-rec
+TESTS ?=
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: setup
+setup: $(STAMP)/broker $(STAMP)/warm ## the environment, the broker and the compiled kernels, whatever is missing
+
+$(STAMP)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "stream-rec needs Python 3.11 or newer; found: $(PYTHON)" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	@mkdir -p $(STAMP) && touch $@
+
+$(STAMP)/libraries: requirements.lock | $(STAMP)/python
+	@echo "Libraries: the first time this fetches about 3 GB, most of it torch with CUDA"
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(STAMP)/project: pyproject.toml $(STAMP)/libraries
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	  --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMP)/broker: consumers/jars.sha256 $(STAMP)/project
+	$(BIN)/python -m consumers.broker_jars
+	@touch $@
+
+# Warming is a convenience: the kernels compile at first use as well.
+$(STAMP)/warm: $(STAMP)/project
+	@if $(BIN)/python -c 'import sys, importlib.util as u; sys.exit(u.find_spec("stream_rec.warm_up") is None)'; \
+	  then echo "Compiling the kernels"; $(BIN)/python -m stream_rec.warm_up; fi
+	@touch $@
+
+.PHONY: demo
+demo: setup ## the main job on a simulated shop, live, about 90 s
+	$(BIN)/stream-rec demo
+
+.PHONY: test
+test: setup ## every test but the slow ones and those that need a GPU
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(TESTS)
+
+.PHONY: check
+check: setup ## format, lint, types, doctests and tests: what CI checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) --no-print-directory test
+
+.PHONY: storm
+storm: setup ## kills, zombies, poison and restarts on a real broker, against the oracle
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+.PHONY: bench
+bench: setup ## every benchmark, with its figures
+	$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: ## pin requirements.in anew (needs uv)
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 requirements.in -o requirements.lock
+
+.PHONY: clean
+clean: ## remove the environment and everything that can be made again
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find stream_rec consumers tests -name __pycache__ -type d -prune -exec rm -rf {} +
