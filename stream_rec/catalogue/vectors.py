@@ -1,0 +1,108 @@
+"""A table of unit vectors, one row per item: the text of items under one adapter, or one modality.
+
+Rows are centred before they are scaled to length one: models of language put all texts into a narrow
+cone, and its axis says nothing about an item. The centre follows the table as it grows, held towards
+zero while there are few rows. Knows rows, not items or models.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stream_rec.errors import StateRejected
+
+
+class VectorTable:
+    """Centred float32 rows of length one, and what came in as float16; absent rows are zero."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.matrix: NDArray[np.float32] = np.zeros((1024, dimension), np.float32)
+        self.present: NDArray[np.bool_] = np.zeros(1024, np.bool_)
+        self.count = 0
+        self.changes = 0  # grows with every change: what is derived from the table may be stale
+        self.centre: NDArray[np.float32] = np.zeros(dimension, np.float32)
+        self.centred_changes = 0  # `changes` when the centre was last moved
+        self._came: NDArray[np.float16] = np.zeros((1024, dimension), np.float16)
+
+    def put(self, row: int, vector: NDArray[np.floating]) -> None:
+        """Store one vector, whatever its length; a vector of zeros counts as none.
+
+        Raises:
+            StateRejected: the vector has another dimension or is not finite.
+        """
+        values = np.asarray(vector, np.float32)
+        if values.shape != (self.dimension,):
+            raise StateRejected(f"a vector of shape {values.shape}, not ({self.dimension},)")
+        norm = float(np.linalg.norm(values))
+        if not np.isfinite(norm):
+            raise StateRejected("a vector that is not finite")
+        if norm <= 0.0:
+            self.drop(row)
+            return
+        self.reserve(row + 1)
+        self.count += not self.present[row]
+        self.changes += 1
+        self.present[row] = True
+        self._came[row] = values / norm
+        self._centre_rows(slice(row, row + 1))
+        if self.changes >= _RECENTRE * (self.centred_changes + 1):
+            self._move_centre()
+
+    def drop(self, row: int) -> None:
+        """Forget the vector of a row, if it has one."""
+        if self.has(row):
+            self.matrix[row] = 0.0
+            self._came[row] = 0.0
+            self.present[row] = False
+            self.count -= 1
+            self.changes += 1
+
+    def has(self, row: int) -> bool:
+        """Return whether a row has a vector."""
+        return 0 <= row < len(self.present) and bool(self.present[row])
+
+    def reserve(self, rows: int) -> None:
+        """Make room for this many rows."""
+        capacity = len(self.present)
+        if rows > capacity:
+            grown = max(rows, capacity + capacity // 2)
+            for name in ("matrix", "_came", "present"):
+                old = getattr(self, name)
+                longer = np.zeros((grown, *old.shape[1:]), old.dtype)
+                longer[:capacity] = old
+                setattr(self, name, longer)
+
+    def _move_centre(self) -> None:
+        total = self._came.sum(0, dtype=np.float32)
+        self.centre = total / np.float32(self.count + _HELD)
+        self.centred_changes = self.changes
+        for start in range(0, len(self.present), 4096):
+            self._centre_rows(slice(start, start + 4096))
+
+    def _centre_rows(self, rows: slice) -> None:
+        centred = self._came[rows].astype(np.float32) - self.centre  # (rows, dimension)
+        centred[~self.present[rows]] = 0.0
+        norms = np.linalg.norm(centred, axis=1, keepdims=True)
+        self.matrix[rows] = centred / np.maximum(norms, 1e-6)
+
+
+@njit(cache=True, nogil=True)
+def add_weighted(matrix, row, weight, out):  # type: ignore[no-untyped-def]
+    """Add `weight` times the vector of a row into `out`; a row outside of the table is zero."""
+    if 0 <= row < matrix.shape[0]:
+        for axis in range(matrix.shape[1]):
+            out[axis] += weight * matrix[row, axis]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def dot(one, other):  # type: ignore[no-untyped-def]
+    """Return the product of two vectors; sums may be reassociated so that they use the whole lane."""
+    total = np.float32(0.0)
+    for axis in range(one.shape[0]):
+        total += one[axis] * other[axis]
+    return total
+
+
+_RECENTRE = 1.5  # the centre moves when the table changed by half
+_HELD = 32  # rows at zero that the centre is averaged with

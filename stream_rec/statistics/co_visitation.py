@@ -1,0 +1,282 @@
+"""Co-visitation: for each item the items consumed by the same users, with integer weights.
+
+A row is a small open-addressing table in one shared pool: neighbour and weight, in blocks of a power
+of two. Sums are integers, so the order of facts does not matter and a retraction cancels exactly.
+Zero weights are no links. Rows grow freely within the pool's budget; past it, a row of more than
+`SMALL` slots keeps its heavier half instead of growing. Knows rows, not item ids.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FORWARD: NDArray[np.int32] = np.round(2048 * 0.7 ** np.arange(20)).astype(np.int32)
+BACKWARD: NDArray[np.int32] = np.round(1024 * 0.7 ** np.arange(20)).astype(np.int32)
+FOLLOWING: NDArray[np.int32] = np.array([1], np.int32)  # counts the next item only
+UNIT = 2048.0  # the weight of one forward link from the item before
+SMALL = 128
+
+
+class Pool(NamedTuple):
+    """The arrays that compiled code reads: blocks of slots and where each row's block lies."""
+
+    neighbours: NDArray[np.int32]  # (slots,) -1 where empty
+    weights: NDArray[np.int32]  # (slots,)
+    start: NDArray[np.int64]  # (rows,)
+    size: NDArray[np.int32]  # (rows,) a power of two, 0 for a row without links
+    used: NDArray[np.int32]  # (rows,) slots taken
+    free: NDArray[np.int64]  # (32,) first free block of each power of two, then the pool's end
+
+
+class Links(NamedTuple):
+    """All links of a table, one entry each."""
+
+    row: NDArray[np.int32]
+    neighbour: NDArray[np.int32]
+    weight: NDArray[np.int32]
+
+
+class LinkTable:
+    """Signed integer links between rows."""
+
+    def __init__(self, forward: NDArray[np.int32], backward: NDArray[np.int32] | None) -> None:
+        self._forward = forward
+        self._backward = np.zeros(0, np.int32) if backward is None else backward
+        free = np.full(_CLASSES + 1, -1, np.int64)
+        free[_CLASSES] = 0
+        self.pool = Pool(
+            np.full(1 << 14, -1, np.int32),
+            np.zeros(1 << 14, np.int32),
+            np.zeros(1024, np.int64),
+            np.zeros(1024, np.int32),
+            np.zeros(1024, np.int32),
+            free,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the pool and its directory."""
+        return sum(array.nbytes for array in self.pool)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for this many rows."""
+        old = self.pool
+        if rows > len(old.start):
+            more = max(rows - len(old.start), len(old.start) // 2)
+            self.pool = old._replace(
+                start=np.concatenate((old.start, np.zeros(more, np.int64))),
+                size=np.concatenate((old.size, np.zeros(more, np.int32))),
+                used=np.concatenate((old.used, np.zeros(more, np.int32))),
+            )
+
+    def add(
+        self, targets: NDArray[np.int32], signs: NDArray[np.int8], sources: NDArray[np.int32]
+    ) -> None:
+        """Fold link rows: `sources` (rows, gaps) newest first, -1 padded; all rows reserved."""
+        if len(targets):
+            budget = max(_LEAST_BUDGET, _SLOTS_PER_ROW * len(self.pool.start))
+            gaps = (self._forward, self._backward)
+            neighbours, values = _add_rows(self.pool, targets, signs, sources, gaps, budget)
+            self.pool = self.pool._replace(neighbours=neighbours, weights=values)
+
+    def put(self, links: Links) -> None:
+        """Add single links, as a snapshot holds them; all rows reserved."""
+        if len(links.row):
+            budget = max(_LEAST_BUDGET, _SLOTS_PER_ROW * len(self.pool.start))
+            neighbours, values = _put(self.pool, *links, budget)
+            self.pool = self.pool._replace(neighbours=neighbours, weights=values)
+
+    def row(self, row: int) -> dict[int, int]:
+        """Return the links of one row, neighbour to weight, in ascending order of neighbours."""
+        pool = self.pool
+        if row >= len(pool.start):
+            return {}
+        block = slice(int(pool.start[row]), int(pool.start[row]) + int(pool.size[row]))
+        pairs = zip(pool.neighbours[block].tolist(), pool.weights[block].tolist(), strict=True)
+        return dict(sorted((to, weight) for to, weight in pairs if to >= 0 and weight != 0))
+
+    def links(self) -> Links:
+        """Return all links, sorted by row and neighbour."""
+        source, to, weight = _links(self.pool, len(self.pool.start))
+        order = np.lexsort((to, source))
+        return Links(source[order], to[order], weight[order])
+
+
+@njit(cache=True, nogil=True)
+def spread(pool, row, factor, into, touched, count):  # type: ignore[no-untyped-def]
+    """Add `factor` times a row's positive weights into a dense array.
+
+    Rows met for the first time are appended to `touched`; return how many it holds then.
+    """
+    if row >= pool.start.shape[0]:
+        return count
+    start = pool.start[row]
+    for slot in range(start, start + pool.size[row]):
+        to, weight = pool.neighbours[slot], pool.weights[slot]
+        if to >= 0 and weight > 0:
+            if into[to] == 0.0:
+                touched[count] = to
+                count += 1
+            into[to] += factor * weight
+    return count
+
+
+@njit(cache=True, nogil=True)
+def link(pool, row, to):  # type: ignore[no-untyped-def]
+    """Return the weight of one link, 0 when there is none."""
+    if row >= pool.start.shape[0] or pool.size[row] == 0:
+        return np.int32(0)
+    slot = _find(pool.neighbours, pool.start[row], pool.size[row], to)
+    return pool.weights[slot] if pool.neighbours[slot] == to else np.int32(0)
+
+
+@njit(cache=True, nogil=True)
+def _find(neighbours, start, size, to):  # type: ignore[no-untyped-def]
+    """Return the slot of a neighbour, or the empty slot where it belongs."""
+    mask = np.int64(size - 1)
+    offset = ((np.int64(to) * 2654435761) >> 12) & mask
+    while neighbours[start + offset] != to and neighbours[start + offset] >= 0:
+        offset = (offset + 1) & mask
+    return start + offset
+
+
+@njit(cache=True, nogil=True)
+def _class(size):  # type: ignore[no-untyped-def]
+    exponent = 0
+    while (1 << exponent) < size:
+        exponent += 1
+    return exponent
+
+
+@njit(cache=True, nogil=True)
+def _take(neighbours, weights, free, size):  # type: ignore[no-untyped-def]
+    """Take a block from its free list or from the pool's end; return the arrays, maybe longer."""
+    block = free[_class(size)]
+    if block >= 0:
+        free[_class(size)] = weights[block]
+    else:
+        block = free[_CLASSES]
+        free[_CLASSES] = block + size
+        if block + size > neighbours.shape[0]:
+            longer = max(block + size, neighbours.shape[0] + neighbours.shape[0] // 2)
+            grown, values = np.empty(longer, np.int32), np.empty(longer, np.int32)
+            grown[: neighbours.shape[0]] = neighbours
+            values[: weights.shape[0]] = weights
+            neighbours, weights = grown, values
+    neighbours[block : block + size] = -1
+    weights[block : block + size] = 0
+    return neighbours, weights, block
+
+
+@njit(cache=True, nogil=True)
+def _live(neighbours, weights, start, size, most):  # type: ignore[no-untyped-def]
+    """Return a block's links other than zero, the `most` heaviest of them, as sort keys."""
+    keys, live = np.empty(size, np.int64), 0
+    for slot in range(start, start + size):
+        if neighbours[slot] >= 0 and weights[slot] != 0:
+            keys[live] = (np.int64(weights[slot]) << 32) | np.int64(neighbours[slot])
+            live += 1
+    if live <= most:
+        return keys[:live]
+    return np.sort(keys[:live])[live - most :]
+
+
+@njit(cache=True, nogil=True)
+def _make_room(neighbours, weights, directory, row, budget):  # type: ignore[no-untyped-def]
+    """Rebuild a row's block without zeros: larger, or lighter by half where the pool is full."""
+    start, size, used, free = directory
+    old, old_size = start[row], size[row]
+    new_size = max(np.int32(4), old_size * 2)
+    most = new_size
+    full = free[_class(new_size)] < 0 and free[_CLASSES] + new_size > budget
+    keys = _live(neighbours, weights, old, old_size, most)
+    if old_size > 0 and (2 * keys.shape[0] < old_size or (new_size > SMALL and full)):
+        new_size, most = old_size, old_size * 3 // 8
+        keys = _live(neighbours, weights, old, old_size, max(most, 1))
+        neighbours[old : old + old_size] = -1
+        weights[old : old + old_size] = 0
+    else:
+        neighbours, weights, block = _take(neighbours, weights, free, new_size)
+        if old_size > 0:
+            weights[old] = free[_class(old_size)]
+            free[_class(old_size)] = old
+        start[row], size[row] = block, new_size
+    for key in keys:
+        to = np.int32(key & 0x7FFFFFFF)
+        slot = _find(neighbours, start[row], new_size, to)
+        neighbours[slot], weights[slot] = to, np.int32(key >> 32)
+    used[row] = keys.shape[0]
+    return neighbours, weights
+
+
+@njit(cache=True, nogil=True)
+def _add_one(neighbours, weights, directory, row, to, value, budget):  # type: ignore[no-untyped-def]
+    start, size, used, _ = directory
+    if size[row] > 0:
+        slot = _find(neighbours, start[row], size[row], to)
+        if neighbours[slot] == to:
+            weights[slot] += value
+            return neighbours, weights
+    if 4 * (used[row] + 1) > 3 * size[row]:
+        neighbours, weights = _make_room(neighbours, weights, directory, row, budget)
+    slot = _find(neighbours, start[row], size[row], to)
+    neighbours[slot], weights[slot] = to, value
+    used[row] += 1
+    return neighbours, weights
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(pool, targets, signs, sources, gaps, budget):  # type: ignore[no-untyped-def]
+    forward, backward = gaps
+    neighbours, weights = pool.neighbours, pool.weights
+    directory = (pool.start, pool.size, pool.used, pool.free)
+    for row in range(targets.shape[0]):
+        target, sign = targets[row], np.int32(signs[row])
+        for gap in range(min(sources.shape[1], forward.shape[0])):
+            source = sources[row, gap]
+            if source < 0:
+                break
+            if source == target:
+                continue
+            neighbours, weights = _add_one(
+                neighbours, weights, directory, source, target, sign * forward[gap], budget
+            )
+            if gap < backward.shape[0]:
+                neighbours, weights = _add_one(
+                    neighbours, weights, directory, target, source, sign * backward[gap], budget
+                )
+    return neighbours, weights
+
+
+@njit(cache=True, nogil=True)
+def _put(pool, rows, to, values, budget):  # type: ignore[no-untyped-def]
+    neighbours, weights = pool.neighbours, pool.weights
+    directory = (pool.start, pool.size, pool.used, pool.free)
+    for entry in range(rows.shape[0]):
+        neighbours, weights = _add_one(
+            neighbours, weights, directory, rows[entry], to[entry], values[entry], budget
+        )
+    return neighbours, weights
+
+
+@njit(cache=True, nogil=True)
+def _links(pool, rows):  # type: ignore[no-untyped-def]
+    total = 0
+    for row in range(min(rows, pool.start.shape[0])):
+        total += pool.used[row]
+    source, to = np.empty(total, np.int32), np.empty(total, np.int32)
+    weight, found = np.empty(total, np.int32), 0
+    for row in range(min(rows, pool.start.shape[0])):
+        for slot in range(pool.start[row], pool.start[row] + pool.size[row]):
+            if pool.neighbours[slot] >= 0 and pool.weights[slot] != 0:
+                source[found], to[found] = row, pool.neighbours[slot]
+                weight[found] = pool.weights[slot]
+                found += 1
+    return source[:found], to[:found], weight[:found]
+
+
+_CLASSES = 31  # powers of two that a block may have
+_LEAST_BUDGET = 1 << 22  # slots: small catalogues are never cut
+_SLOTS_PER_ROW = 160  # 1.3 KB an item

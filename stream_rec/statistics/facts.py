@@ -1,0 +1,136 @@
+"""Facts: what one batch of applied events tells the statistics of every worker.
+
+Columns with items coded by a dictionary of their own, so a record means the same to every reader.
+Knows nothing of rows, topics or what is made of the facts.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rec.errors import StateRejected
+
+SOURCES = 20  # predecessors of an event that are linked to it, newest first
+LinkRow = tuple[int, str, Sequence[str]]  # sign, target, sources newest first
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch: `events` rows of consuming events and `rows` signed link rows."""
+
+    worker: str  # incarnation of the writer, which skips its own records
+    items: list[str]  # the distinct item ids that the columns below point into
+    item: NDArray[np.int32]  # (events,)
+    timestamp: NDArray[np.int64]  # (events,) milliseconds
+    rating: NDArray[np.float32]  # (events,) NaN where there is none
+    first: NDArray[np.bool_]  # (events,) the user's first event ever
+    target: NDArray[np.int32]  # (rows,)
+    sign: NDArray[np.int8]  # (rows,) +1 adds the links, -1 takes them back
+    sources: NDArray[np.int32]  # (rows, SOURCES) newest first, padded with -1
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def to_bytes(self) -> bytes:
+        """Encode as one msgpack record of little-endian columns."""
+        columns = {name: getattr(self, name).astype(kind).tobytes() for name, kind in _COLUMNS}
+        record = {"format": _FORMAT, "worker": self.worker, "items": self.items, **columns}
+        return msgspec.msgpack.encode(record)
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> "Facts":
+        """Decode a record.
+
+        Raises:
+            StateRejected: it is torn, of another format, or points outside of its own items.
+        """
+        try:
+            fields: dict[str, Any] = msgspec.msgpack.decode(record)
+            if fields["format"] != _FORMAT:
+                raise StateRejected(f"facts of format {fields['format']}, not {_FORMAT}")
+            columns: dict[str, Any] = {
+                name: np.frombuffer(fields[name], kind).astype(kind[1:]) for name, kind in _COLUMNS
+            }
+            columns["sources"] = columns["sources"].reshape(-1, SOURCES)
+            facts = cls(worker=str(fields["worker"]), items=list(fields["items"]), **columns)
+        except (msgspec.DecodeError, KeyError, ValueError, TypeError) as error:
+            raise StateRejected(f"facts that cannot be read: {error}") from error
+        facts.check()
+        return facts
+
+    def check(self) -> None:
+        """Check that columns agree, before compiled code indexes by them.
+
+        Raises:
+            StateRejected: lengths differ or a code is out of range.
+        """
+        events, rows, known = len(self.item), len(self.target), len(self.items)
+        lengths = (len(self.timestamp), len(self.rating), len(self.first))
+        if lengths != (events,) * 3 or (len(self.sign), len(self.sources)) != (rows, rows):
+            raise StateRejected("facts whose columns differ in length")
+        if not all(isinstance(item_id, str) for item_id in self.items):
+            raise StateRejected("facts whose items are not strings")
+        for codes, least in ((self.item, 0), (self.target, 0), (self.sources, -1)):
+            if codes.size and not (least <= int(codes.min()) and int(codes.max()) < known):
+                raise StateRejected("facts that point outside of their own items")
+
+
+class FactsBuilder:
+    """Collects the facts of one batch."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+        self._events: list[tuple[int, int, float, bool]] = []
+        self._rows: list[tuple[int, int, list[int]]] = []
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(
+        self,
+        item_id: str,
+        timestamp: int,
+        rating: float | None,
+        first: bool,
+        rows: Sequence[LinkRow],
+    ) -> None:
+        """Take one applied consuming event and the link rows that it changes."""
+        value = float("nan") if rating is None else rating
+        self._events.append((self._code(item_id), timestamp, value, first))
+        for sign, target, sources in rows:
+            coded = [self._code(source) for source in sources[:SOURCES]]
+            self._rows.append((sign, self._code(target), coded))
+
+    def build(self, worker: str) -> Facts:
+        """Return the facts collected so far."""
+        sources = np.full((len(self._rows), SOURCES), -1, np.int32)
+        for number, (_, _, coded) in enumerate(self._rows):
+            sources[number, : len(coded)] = coded
+        return Facts(
+            worker=worker,
+            items=list(self._codes),
+            item=np.array([event[0] for event in self._events], np.int32),
+            timestamp=np.array([event[1] for event in self._events], np.int64),
+            rating=np.array([event[2] for event in self._events], np.float32),
+            first=np.array([event[3] for event in self._events], np.bool_),
+            target=np.array([row[1] for row in self._rows], np.int32),
+            sign=np.array([row[0] for row in self._rows], np.int8),
+            sources=sources,
+        )
+
+    def _code(self, item_id: str) -> int:
+        return self._codes.setdefault(item_id, len(self._codes))
+
+
+_FORMAT = 1
+_COLUMNS = (
+    ("item", "<i4"),
+    ("timestamp", "<i8"),
+    ("rating", "<f4"),
+    ("first", "|b1"),
+    ("target", "<i4"),
+    ("sign", "|i1"),
+    ("sources", "<i4"),
+)

@@ -1,0 +1,100 @@
+"""Decayed popularity: sums of 2^-(age / half-life) over event time, for a grid of half-lives.
+
+The sums do not depend on the order of arrival. A half-life in events is resolved when it is read:
+a steady stream of r events per unit of time has the decayed mass r * h / ln 2 at half-life h, so
+the entry of the grid whose mass is N / ln 2 forgets half within N events.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+HALF_LIVES_MS: NDArray[np.float64] = 60_000.0 * 3.0 ** np.arange(16)  # 1 minute … 27 years
+
+
+class Reading(NamedTuple):
+    """How to read one half-life: two neighbouring entries of the grid and their factors."""
+
+    lower: int
+    upper: int
+    lower_factor: float
+    upper_factor: float
+
+
+class DecayedCounts:
+    """Decayed sums per item and in all, for each half-life of the grid.
+
+    Sums are kept relative to `reference_ms`, a function of the newest event time alone: the last
+    multiple of 32 half-lives. Moving it multiplies by powers of two, which is exact.
+    """
+
+    def __init__(self) -> None:
+        self.sums: NDArray[np.float64] = np.zeros((len(HALF_LIVES_MS), 1024))  # (grid, capacity)
+        self.mass: NDArray[np.float64] = np.zeros(len(HALF_LIVES_MS))
+        self.reference_ms: NDArray[np.float64] = np.zeros(len(HALF_LIVES_MS))
+
+    def reserve(self, rows: int) -> None:
+        """Make room for this many items."""
+        capacity = self.sums.shape[1]
+        if rows > capacity:
+            grown = np.zeros((len(HALF_LIVES_MS), max(rows, capacity + capacity // 2)))
+            grown[:, :capacity] = self.sums
+            self.sums = grown
+
+    def add(self, rows: NDArray[np.int32], timestamps: NDArray[np.int64]) -> None:
+        """Count events, each one unit at its own time; `rows` must be reserved."""
+        if len(rows):
+            _add(self.sums, self.mass, self.reference_ms, HALF_LIVES_MS, rows, timestamps)
+
+    def read(self, half_life_events: float, *, now_ms: int) -> Reading:
+        """Return where a half-life of so many events lies, interpolated in logarithms of mass.
+
+        The factors bring sums to `now_ms` and scale them to what N events of half-life would give,
+        so a reading of a sparse stream never promises more evidence than there is.
+        """
+        wanted = half_life_events / _LN2
+        ages = np.maximum(now_ms - self.reference_ms, -_SPAN * HALF_LIVES_MS)
+        decay = np.exp2(-ages / HALF_LIVES_MS)
+        mass = np.maximum(self.mass * decay, 1e-12)
+        upper = int(np.searchsorted(np.maximum.accumulate(mass), wanted))
+        if upper == 0 or upper == len(mass):
+            entry = min(upper, len(mass) - 1)
+            return Reading(entry, entry, float(decay[entry]), 0.0)
+        lower = upper - 1
+        share = np.log(wanted / mass[lower]) / np.log(mass[upper] / mass[lower])
+        share = float(min(max(share, 0.0), 1.0))
+        return Reading(
+            lower, upper, float((1.0 - share) * decay[lower]), float(share * decay[upper])
+        )
+
+    def values(self, reading: Reading, rows: int) -> NDArray[np.float32]:
+        """Return the decayed counts of the first `rows` items."""
+        lower, upper, first, second = reading
+        total = self.sums[lower, :rows] * first
+        if second:
+            total += self.sums[upper, :rows] * second
+        return total.astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _add(sums, mass, reference_ms, half_lives, rows, timestamps):  # type: ignore[no-untyped-def]
+    newest = timestamps.max()
+    for entry in range(half_lives.shape[0]):
+        half_life = half_lives[entry]
+        period = _SPAN * half_life
+        reference = np.floor(newest / period) * period
+        if reference > reference_ms[entry]:
+            scale = np.exp2((reference_ms[entry] - reference) / half_life)
+            sums[entry] *= scale
+            mass[entry] *= scale
+            reference_ms[entry] = reference
+        for event in range(rows.shape[0]):
+            unit = np.exp2((timestamps[event] - reference_ms[entry]) / half_life)
+            sums[entry, rows[event]] += unit
+            mass[entry] += unit
+
+
+_SPAN = 32.0  # half-lives between two references; sums stay far inside of a double
+_LN2 = float(np.log(2.0))

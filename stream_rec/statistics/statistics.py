@@ -1,0 +1,141 @@
+"""What is known of items from everybody's behaviour: a fold of facts that commutes.
+
+Counts, ratings and links are integers and come out the same in any order of facts; decayed sums
+agree to rounding. Snapshots are checked whole before any of it is believed. Knows nothing of users,
+of topics, or of what the figures are used for.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rec.errors import StateRejected
+from stream_rec.statistics.co_visitation import BACKWARD, FOLLOWING, FORWARD, Links, LinkTable
+from stream_rec.statistics.facts import Facts
+from stream_rec.statistics.item_index import ItemIndex
+from stream_rec.statistics.popularity import HALF_LIVES_MS, DecayedCounts
+
+
+class Statistics:
+    """Popularity, ratings and co-visitation of items; arrays are indexed by the rows of `items`."""
+
+    def __init__(self, items: ItemIndex) -> None:
+        self.items = items
+        self.events = 0  # consuming events folded, all items together
+        self.first_events = 0
+        self.newest_ms = 0
+        self.counts: NDArray[np.int64] = np.zeros(1024, np.int64)  # (capacity,)
+        self.first_counts: NDArray[np.int64] = np.zeros(1024, np.int64)
+        self.last_seen_ms: NDArray[np.int64] = np.zeros(1024, np.int64)  # 0: never
+        self.rating_count: NDArray[np.int64] = np.zeros(1024, np.int64)
+        self.rating_sum: NDArray[np.int64] = np.zeros(1024, np.int64)  # thousandths
+        self.decayed = DecayedCounts()
+        self.first_decayed = DecayedCounts()  # first events of users: what newcomers take
+        self.links = LinkTable(FORWARD, BACKWARD)
+        self.following = LinkTable(FOLLOWING, None)
+        self.reserve()
+
+    def reserve(self) -> None:
+        """Make room for every row that `items` has given."""
+        rows, capacity = len(self.items), len(self.counts)
+        if rows > capacity:
+            grown = max(rows, capacity + capacity // 2)
+            for name in _PER_ITEM:
+                longer = np.zeros(grown, np.int64)
+                longer[:capacity] = getattr(self, name)
+                setattr(self, name, longer)
+        self.decayed.reserve(len(self.counts))
+        self.first_decayed.reserve(len(self.counts))
+        self.links.reserve(len(self.counts))
+        self.following.reserve(len(self.counts))
+
+    def fold(self, facts: Facts) -> None:
+        """Take one batch of facts into account; items never seen get a row."""
+        codes = np.array([self.items.add(item_id) for item_id in facts.items], np.int32)
+        self.reserve()
+        if len(facts):
+            rows = codes[facts.item]
+            self._count(rows, facts)
+            self.decayed.add(rows, facts.timestamp)
+            self.first_decayed.add(rows[facts.first], facts.timestamp[facts.first])
+        if len(facts.target):
+            sources = np.where(facts.sources >= 0, codes[facts.sources], np.int32(-1))
+            self.links.add(codes[facts.target], facts.sign, sources)
+            self.following.add(codes[facts.target], facts.sign, sources)
+
+    def _count(self, rows: NDArray[np.int32], facts: Facts) -> None:
+        rated = ~np.isnan(facts.rating)
+        thousandths = np.rint(facts.rating[rated].astype(np.float64) * 1000).astype(np.int64)
+        np.add.at(self.counts, rows, 1)
+        np.add.at(self.first_counts, rows[facts.first], 1)
+        np.add.at(self.rating_count, rows[rated], 1)
+        np.add.at(self.rating_sum, rows[rated], thousandths)
+        np.maximum.at(self.last_seen_ms, rows, facts.timestamp)
+        self.events += len(facts)
+        self.first_events += int(facts.first.sum())
+        self.newest_ms = max(self.newest_ms, int(facts.timestamp.max()))
+
+    def to_bytes(self) -> bytes:
+        """Encode everything, links in canonical order, with format version and checksum."""
+        rows = len(self.items)
+        body = {
+            "items": self.items.ids,
+            "numbers": [self.events, self.first_events, self.newest_ms],
+            "half_lives_ms": HALF_LIVES_MS.tobytes(),
+            **{name: getattr(self, name)[:rows].tobytes() for name in _PER_ITEM},
+        }
+        for name in _DECAYED:
+            table: DecayedCounts = getattr(self, name)
+            body[name] = [
+                np.ascontiguousarray(table.sums[:, :rows]).tobytes(),
+                table.mass.tobytes(),
+                table.reference_ms.tobytes(),
+            ]
+        for name in _LINKS:
+            body[name] = [column.tobytes() for column in getattr(self, name).links()]
+        encoded = msgspec.msgpack.encode(body)
+        return _MAGIC + hashlib.blake2b(encoded, digest_size=16).digest() + encoded
+
+    @classmethod
+    def from_bytes(cls, snapshot: bytes, items: ItemIndex) -> "Statistics":
+        """Restore a snapshot into a numbering that may know other items already.
+
+        Raises:
+            StateRejected: it is torn, bit-flipped, foreign, or of another format.
+        """
+        head = len(_MAGIC) + 16
+        encoded = snapshot[head:]
+        if snapshot[: len(_MAGIC)] != _MAGIC:
+            raise StateRejected("not a snapshot of statistics in this format")
+        if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
+            raise StateRejected("a snapshot of statistics with a wrong checksum")
+        body: dict[str, Any] = msgspec.msgpack.decode(encoded)
+        if body["half_lives_ms"] != HALF_LIVES_MS.tobytes():
+            raise StateRejected("a snapshot of statistics with other half-lives")
+        statistics = cls(items)
+        statistics._restore(body)
+        return statistics
+
+    def _restore(self, body: dict[str, Any]) -> None:
+        codes = np.array([self.items.add(item_id) for item_id in body["items"]], np.int32)
+        self.reserve()
+        self.events, self.first_events, self.newest_ms = body["numbers"]
+        for name in _PER_ITEM:
+            getattr(self, name)[codes] = np.frombuffer(body[name], np.int64)
+        for name in _DECAYED:
+            table: DecayedCounts = getattr(self, name)
+            sums, mass, reference_ms = (np.frombuffer(part, np.float64) for part in body[name])
+            table.sums[:, codes] = sums.reshape(len(HALF_LIVES_MS), len(codes))
+            table.mass, table.reference_ms = mass.copy(), reference_ms.copy()
+        for name in _LINKS:
+            row, to, weight = (np.frombuffer(part, np.int32) for part in body[name])
+            getattr(self, name).put(Links(codes[row], codes[to], weight.copy()))
+
+
+_MAGIC = b"stream-rec statistics 1\n"
+_PER_ITEM = ("counts", "first_counts", "last_seen_ms", "rating_count", "rating_sum")
+_DECAYED = ("decayed", "first_decayed")
+_LINKS = ("links", "following")
