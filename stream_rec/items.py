@@ -4,6 +4,7 @@ Knows the contract's fields; a wrong type in an optional field is kept in `prope
 """
 
 import math
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -81,6 +82,11 @@ def item_text(item: Item) -> str:
     labels = ", ".join(dict.fromkeys((*item.categories, *item.tags)))
     parts = (item.title, item.brand, labels[:_LABEL_CHARACTERS], (item.description or "")[:_DESCRIPTION_CHARACTERS])
     return " | ".join(part for part in parts if part)
+
+
+def text_hash(text: str) -> int:
+    """Return the 64-bit hash by which a vector names the text it was made from."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _text(value: Any) -> str:

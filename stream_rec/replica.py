@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
-from stream_rec.items import Item, item_text
+from stream_rec.items import Item, item_text, text_hash
 from stream_rec.policy import Policies
 from stream_rec.profiles.sentiment import Sentiment
 from stream_rec.ranking.exploration import Exploration
@@ -39,6 +39,8 @@ class Replica:
     adapter_version: int = 0
     catalogue: Catalogue = field(init=False)
     statistics: Statistics = field(init=False)
+    _encoded: dict[int, int] = field(default_factory=dict)  # row -> hash of the text encoded
+    _awaiting: dict[int, int] = field(default_factory=dict)  # row -> hash of the text to encode
 
     def __post_init__(self) -> None:
         self.catalogue = Catalogue(self.items)
@@ -47,6 +49,11 @@ class Replica:
     def put_item(self, item: Item) -> None:
         """Take an item into the catalogue, or replace it; its other modalities come with it."""
         row = self.catalogue.put(item)
+        hashed = text_hash(item_text(item))
+        if hashed in (self._encoded.get(row), NO_TEXT):
+            self._awaiting.pop(row, None)
+        else:
+            self._awaiting[row] = hashed
         for name, vector in item.vectors.items():
             self._put_vector(f"modality:{name}", row, np.asarray(vector, np.float32))
 
@@ -55,15 +62,23 @@ class Replica:
         self.catalogue.withdraw(item_id)
         row = self.items.row(item_id)
         if row >= 0:
+            self._awaiting.pop(row, None)
+            self._encoded.pop(row, None)
             for table in self.vectors.values():
                 table.drop(row)
 
-    def put_text_vector(self, item_id: str, vector: NDArray[np.float32] | None) -> None:
-        """Take an item's text vector, (d,); None for an item without any text."""
+    def put_text_vector(
+        self, item_id: str, hashed: int, vector: NDArray[np.float32] | None
+    ) -> None:
+        """Take the vector, (d,), of the text whose `text_hash` is given; None where there is none."""
         row = self.items.add(item_id)
+        self._encoded[row] = hashed
+        if self._awaiting.get(row) == hashed:
+            del self._awaiting[row]
         if vector is not None:
             self._put_vector(TEXT, row, vector)
-        self.catalogue.encoded[row] = True
+        elif TEXT in self.vectors:
+            self.vectors[TEXT].drop(row)
 
     def put_policy(self, scenario: str, offset: int, patch: dict[str, object] | None) -> None:
         """Take an accepted policy layer.
@@ -81,10 +96,7 @@ class Replica:
 
     def encoded_items(self) -> int:
         """Count the known items that need no more encoding; one without any text counts."""
-        rows = len(self.items)
-        known = self.catalogue.known[:rows]
-        done = self.catalogue.encoded[:rows] | self.catalogue.textless[:rows]
-        return int((known & done).sum())
+        return self.catalogue.count - len(self._awaiting)
 
     def _put_vector(self, name: str, row: int, vector: NDArray[np.float32]) -> None:
         table = self.vectors.get(name)
@@ -94,7 +106,4 @@ class Replica:
             table.put(row, vector)
 
 
-def text_of(replica: Replica, item_id: str) -> str | None:
-    """Return the title of an item for a reason's words, or None for a stranger."""
-    item = replica.catalogue.item(item_id)
-    return None if item is None else item.title or item_text(item) or item_id
+NO_TEXT = text_hash("")
