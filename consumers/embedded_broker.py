@@ -193,6 +193,8 @@ def server_properties(
 
 def answers(plan: BrokerPlan) -> bool:
     """Say whether the broker of this plan, and no other, answers a client now."""
+    if child_process.port_is_free(int(plan.bootstrap_servers.rpartition(":")[2])):
+        return False  # the client would need a second to find that out
     try:
         client = KafkaAdminClient(
             bootstrap_servers=plan.bootstrap_servers,

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -167,10 +168,19 @@ def test_a_second_owner_of_the_same_folder_is_refused(
 
 
 @pytest.mark.broker
-def test_a_broker_that_cannot_start_says_why(own_broker: EmbeddedBroker, tmp_path: Path) -> None:
-    own_broker.start(tmp_path / "kafka", extra_properties={"num.io.threads": "many"})
-    with pytest.raises(BrokerUnavailable, match=r"(?s)ended with status 1.*num\.io\.threads"):
-        own_broker.wait_ready(60)
+def test_a_wrong_property_is_named(own_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    with pytest.raises(BrokerUnavailable, match=r"num\.io\.threads"):
+        own_broker.start(tmp_path / "kafka", extra_properties={"num.io.threads": "many"})
+
+
+@pytest.mark.broker
+def test_a_port_that_is_taken_ends_the_wait_with_the_brokers_own_words(
+    own_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        own_broker.start(tmp_path / "kafka", port=stranger.getsockname()[1])
+        with pytest.raises(BrokerUnavailable, match=r"(?s)ended with status 1.*already in use"):
+            own_broker.wait_ready(60)
 
 
 @pytest.mark.broker
