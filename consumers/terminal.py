@@ -1,0 +1,64 @@
+"""What commands say and how: results on stdout, everything else on stderr, one line for an error.
+
+Knows neither Kafka nor what the commands do. Progress bars appear on a terminal only.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+results = Console(soft_wrap=True)
+notices = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Advance = Callable[[int, int], None]
+"""Called with (done, in all)."""
+
+
+@contextmanager
+def progress_bar(title: str, console: Console = notices) -> Iterator[Advance]:
+    """Show a bar on a terminal, and one line at the end elsewhere when anything took place."""
+    if not console.is_terminal:
+        total = [0]
+
+        def count(_done: int, whole: int) -> None:
+            total[0] = whole
+
+        yield count
+        if total[0]:
+            console.print(f"{title}: {total[0]}")
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+
+def say(line: str) -> None:
+    """Print one notice on stderr."""
+    notices.print(line, markup=False)
+
+
+def complain(line: str) -> None:
+    """Print one line about an error on stderr."""
+    notices.print(f"error: {line}", style="red", markup=False)
+
+
+def log_to_stderr(*, debug: bool = False) -> None:
+    """Let the programs' log go to stderr, one line a record."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("kafka").setLevel(logging.DEBUG if debug else logging.ERROR)
