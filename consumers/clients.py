@@ -16,14 +16,15 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
 
     The range assignor keeps the equal partition numbers of all topics in one worker; the
     cooperative one splits a user's topics. Static membership brings a restarted slot its own
-    partitions back without a rebalance.
+    partitions back without a rebalance. Positions are the caller's to seek: a group without offsets
+    starts from the ledger or the beginning; one whose offsets left the log must stop, not reset.
     """
     return KafkaConsumer(
         **_reader(settings),
         group_id=settings.group_id,
         group_instance_id=f"{settings.group_id}-{settings.slot}",
         partition_assignment_strategy=[RangePartitionAssignor],
-        auto_offset_reset="earliest",
+        auto_offset_reset="none",
         session_timeout_ms=10_000,
         heartbeat_interval_ms=3_000,
         max_poll_interval_ms=60_000,
@@ -31,8 +32,14 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
 
 
 def plain_consumer(settings: Settings) -> KafkaConsumer:
-    """Make a reader outside every group: for `assign`, positions are the caller's."""
-    return KafkaConsumer(**_reader(settings), group_id=None, auto_offset_reset="earliest")
+    """Make a reader outside every group: for `assign`, positions are the caller's to seek."""
+    return KafkaConsumer(
+        **_reader(settings),
+        group_id=None,
+        auto_offset_reset="none",
+        max_poll_records=2_000,
+        max_partition_fetch_bytes=4_194_304,
+    )
 
 
 def transactional_producer(settings: Settings, transactional_id: str) -> KafkaProducer:
@@ -102,5 +109,5 @@ def _writer(settings: Settings) -> dict[str, object]:
 
 
 FETCH_MAX_WAIT_MS = 100
-# Above a source's 1 MiB, so that a dead letter with its headers still fits (topics.py sets the same).
+# Above a source's 1 MiB: a dead letter with its headers must fit (topics.py sets the same).
 MAX_REQUEST_BYTES = 2_097_152

@@ -1,4 +1,4 @@
-"""What one process is told once, at its start: where the brokers are, what it may write, how it is reached.
+"""What one process is told once, at its start: the brokers, its folder, how it is reached.
 
 Values come from options (keyword arguments) before the environment (`STREAM_REC_*`) before the
 defaults below. Secrets are read from `STREAM_REC_<NAME>` or, for mounted secrets, from the file

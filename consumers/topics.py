@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError
 
 from consumers.clients import MAX_REQUEST_BYTES
@@ -168,6 +169,35 @@ def partition_counts(client: KafkaAdminClient, names: tuple[str, ...]) -> dict[s
     return dict(_counts(client, names))
 
 
+def topic_ids(client: KafkaAdminClient, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the broker's own id of each topic: local state of a topic made anew is not its own."""
+    return {topic["name"]: str(topic["topic_id"]) for topic in client.describe_topics(list(names))}
+
+
+def dead_letter_limits(client: KafkaAdminClient, topics: Topics) -> dict[str, int]:
+    """Return the largest dead letter in bytes by source topic.
+
+    Dead letters carry headers, so their topic should take larger records than its source: otherwise
+    they are cut, and a warning says so.
+    """
+    sources = (topics.clicks, topics.reviews, topics.erasures, topics.items, topics.policies)
+    names = [name for source in sources for name in (source, topics.dead_letters(source))]
+    found = client.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name, {SIZE: ""}) for name in names],
+        config_filter="all",
+    )["topic"]
+    limits = {}
+    for source in sources:
+        largest = int(found[source][SIZE]["value"])
+        limit = min(int(found[topics.dead_letters(source)][SIZE]["value"]), MAX_REQUEST_BYTES)
+        limits[source] = limit - BATCH_OVERHEAD_BYTES
+        if limit < largest + HEADROOM_BYTES:
+            LOG.warning(
+                "%s takes %d bytes: long records are cut", topics.dead_letters(source), limit
+            )
+    return limits
+
+
 def _counts(client: KafkaAdminClient, names: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     for topic in client.describe_topics(list(names)):
         if topic["error_code"] == 0 and topic["partitions"]:
@@ -195,6 +225,9 @@ def _create(client: KafkaAdminClient, name: str, plan: Plan, replicas: int) -> N
 
 
 LOG = logging.getLogger(__name__)
+SIZE = "max.message.bytes"
+BATCH_OVERHEAD_BYTES = 512
+HEADROOM_BYTES = 8_192
 DEFAULT_REPLICATION = 3
 # The broker stamps the events, so that freshness and "a day ahead" rest on one clock.
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}

@@ -1,0 +1,94 @@
+"""What the programs count and time, in Prometheus' words; one registry a process.
+
+Labels are topics, outcomes, stages and reasons: never a user, an item or a text. Knows nothing of
+where the figures come from.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class RecommenderMetrics:
+    """The figures of one recommender."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.events = Counter(
+            "stream_rec_events",
+            "Records by topic and outcome",
+            ["topic", "outcome"],
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "stream_rec_dead_letters", "Dead letters", ["topic", "stage"], registry=registry
+        )
+        self.lists = Counter("stream_rec_lists", "Lists published", ["cause"], registry=registry)
+        self.transactions = Counter(
+            "stream_rec_transactions", "Committed transactions", registry=registry
+        )
+        self.freshness = Histogram(
+            "stream_rec_freshness_seconds",
+            "From a record's append to the end of each stage of its batch",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.commit = Histogram(
+            "stream_rec_commit_seconds",
+            "Duration of a transaction",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.batch = Histogram(
+            "stream_rec_batch_records", "Records a batch", buckets=RECORDS, registry=registry
+        )
+        self.lag = Gauge(
+            "stream_rec_lag_records", "Records not yet read", ["topic"], registry=registry
+        )
+        self.learnable = Counter(
+            "stream_rec_learnable_events",
+            "Events the re-ranker could learn from",
+            registry=registry,
+        )
+        self.learned = Counter(
+            "stream_rec_learned_events", "Events the re-ranker learned from", registry=registry
+        )
+        self.state = Gauge(
+            "stream_rec_state",
+            "Sizes of the state, by what is counted",
+            ["what"],
+            registry=registry,
+        )
+        self.restore = Gauge(
+            "stream_rec_restore_seconds", "Duration of the last restore", registry=registry
+        )
+        self.ready = Gauge("stream_rec_ready", "1 when ready", registry=registry)
+
+
+class EncoderMetrics:
+    """The figures of one encoder."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.encoded = Counter(
+            "stream_rec_encoded_items",
+            "Items encoded or found textless",
+            ["how"],
+            registry=registry,
+        )
+        self.waiting = Gauge("stream_rec_items_waiting", "Items not yet encoded", registry=registry)
+        self.seconds = Histogram(
+            "stream_rec_encode_seconds", "Duration of a batch", buckets=SECONDS, registry=registry
+        )
+        self.ready = Gauge("stream_rec_ready", "1 when ready", registry=registry)
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """Return the registry in Prometheus' text format."""
+    return generate_latest(registry)
+
+
+SECONDS = (
+    0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.18,
+    0.25, 0.4, 0.6, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0,
+)  # fmt: skip
+RECORDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)

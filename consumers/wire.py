@@ -1,0 +1,191 @@
+"""The bytes of the product's own topics: keys, values and formats, written and read in one place.
+
+Every value that a later version must recognise starts with a format. What producers send is read
+by `stream_rec`, not here; which topic a record belongs to is known to the callers.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from kafka.partitioner.default import murmur2
+from numpy.typing import NDArray
+
+from stream_rec.errors import StateRejected
+from stream_rec.profiles.profile import Profile
+from stream_rec.publish import Ledger
+
+LEDGER_KEY = b"\x00ledger"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one partition stands; the last record that each transaction writes to its changelog.
+
+    `judged` is the next offset of each `topic-partition` whose records the owner of partition 0
+    gives a verdict on; empty elsewhere.
+    """
+
+    format: int = 1
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    judged: dict[str, int] = {}
+
+
+class AcceptedPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy in force: the patch as it was written (None: withdrawn), and the offset it had."""
+
+    format: int = 1
+    offset: int
+    patch: dict[str, Any] | None
+    accepted_at: int
+
+
+class StoredVector(msgspec.Struct, frozen=True, kw_only=True):
+    """An item's text vector in float16; `vector` is empty for an item without text."""
+
+    format: int = 1
+    text_hash: bytes
+    vector: bytes
+
+    @property
+    def values(self) -> NDArray[np.float32] | None:
+        """The vector, (dimension,), or None when the item has no text."""
+        return np.frombuffer(self.vector, "<f2").astype(np.float32) if self.vector else None
+
+
+def encode_standing(standing: Standing) -> bytes:
+    """Return the record value of where a partition stands."""
+    return _json.encode(standing)
+
+
+def decode_standing(value: bytes) -> Standing:
+    """Read where a partition stands.
+
+    Raises:
+        StateRejected: it is torn, or written by a newer version.
+    """
+    return _of_format(value, Standing, "ledger")
+
+
+def encode_profile(profile: Profile) -> bytes:
+    """Return a profile's record value: one byte of format, then msgpack."""
+    return _PROFILE_FORMAT + _msgpack.encode(profile)
+
+
+def decode_profile(value: bytes) -> Profile:
+    """Read a profile.
+
+    Raises:
+        StateRejected: it is torn, or written by a newer version.
+    """
+    if value[:1] != _PROFILE_FORMAT:
+        msg = f"profile of format {value[:1]!r}"
+        raise StateRejected(msg)
+    try:
+        return _profiles.decode(memoryview(value)[1:])
+    except msgspec.DecodeError as error:
+        msg = f"torn profile: {error}"
+        raise StateRejected(msg) from error
+
+
+def encode_accepted_policy(accepted: AcceptedPolicy) -> bytes:
+    """Return the record value of an accepted policy."""
+    return _json.encode(accepted)
+
+
+def decode_accepted_policy(value: bytes) -> AcceptedPolicy:
+    """Read an accepted policy.
+
+    Raises:
+        StateRejected: it is torn, or written by a newer version.
+    """
+    return _of_format(value, AcceptedPolicy, "accepted policy")
+
+
+def vector_key(adapter_version: int, item_id: str) -> bytes:
+    """Return the key of an item's vector.
+
+    >>> vector_key(0, "i/9")
+    b'0/i/9'
+    """
+    return f"{adapter_version}/{item_id}".encode()
+
+
+def split_vector_key(key: bytes) -> tuple[int, str]:
+    """Return adapter version and item id of a vector's key.
+
+    Raises:
+        StateRejected: it is none.
+    """
+    version, slash, item_id = key.decode("utf-8", "replace").partition("/")
+    if not slash or not version.isdigit():
+        msg = f"vector key {key[:40]!r}"
+        raise StateRejected(msg)
+    return int(version), item_id
+
+
+def encode_vector(text_hash: bytes, vector: NDArray[np.float32] | None) -> bytes:
+    """Return the record value of an item's vector; None for an item without text."""
+    stored = b"" if vector is None else vector.astype("<f2").tobytes()
+    return _msgpack.encode(StoredVector(text_hash=text_hash, vector=stored))
+
+
+def decode_vector(value: bytes) -> StoredVector:
+    """Read an item's vector.
+
+    Raises:
+        StateRejected: it is torn, or written by a newer version.
+    """
+    try:
+        stored = _vectors.decode(value)
+    except msgspec.DecodeError as error:
+        msg = f"torn vector: {error}"
+        raise StateRejected(msg) from error
+    if stored.format != 1 or len(stored.vector) % 2:
+        msg = f"vector of format {stored.format}"
+        raise StateRejected(msg)
+    return stored
+
+
+class Partitions:
+    """Kafka's default partition of a key, with a bounded memory of the answers.
+
+    murmur2 in Python takes 10 µs; a lookup 0.1.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._known: dict[bytes, int] = {}
+
+    def of(self, key: bytes) -> int:
+        """Return the partition of `key`, as producers with the default partitioner choose it."""
+        found = self._known.get(key)
+        if found is None:
+            found = (murmur2(key) & 0x7FFFFFFF) % self.count
+            if len(self._known) >= _KNOWN_KEYS:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+    def of_user(self, user_id: str) -> int:
+        """Return the partition of a user's events."""
+        return self.of(user_id.encode())
+
+
+def _of_format(value: bytes, kind: Any, name: str) -> Any:
+    try:
+        read = msgspec.json.decode(value, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"torn {name}: {error}"
+        raise StateRejected(msg) from error
+    if read.format != 1:
+        msg = f"{name} of format {read.format}"
+        raise StateRejected(msg)
+    return read
+
+
+_PROFILE_FORMAT = b"\x01"
+_KNOWN_KEYS = 50_000
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+_profiles = msgspec.msgpack.Decoder(Profile)
+_vectors = msgspec.msgpack.Decoder(StoredVector)
