@@ -69,6 +69,14 @@ class DecayedCounts:
             lower, upper, float((1.0 - share) * decay[lower]), float(share * decay[upper])
         )
 
+    def rate(self, reading: Reading) -> float:
+        """Return the events per millisecond that a steady stream of this mass would have."""
+        entries = ((reading.lower, reading.lower_factor), (reading.upper, reading.upper_factor))
+        return sum(
+            float(self.mass[entry] * factor * _LN2 / HALF_LIVES_MS[entry])
+            for entry, factor in entries
+        )
+
     def values(self, reading: Reading, rows: int) -> NDArray[np.float32]:
         """Return the decayed counts of the first `rows` items."""
         lower, upper, first, second = reading

@@ -78,6 +78,12 @@ class Statistics:
         self.first_events += int(facts.first.sum())
         self.newest_ms = max(self.newest_ms, int(facts.timestamp.max()))
 
+    @property
+    def rating_mean(self) -> float:
+        """The mean of all ratings, 0 without any."""
+        ratings = int(self.rating_count.sum())
+        return float(self.rating_sum.sum()) / 1000 / ratings if ratings else 0.0
+
     def to_bytes(self) -> bytes:
         """Encode everything, links in canonical order, with format version and checksum."""
         rows = len(self.items)

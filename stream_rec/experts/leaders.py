@@ -1,0 +1,59 @@
+"""The k best of many scores in one pass, for compiled code: a heap with the least on top."""
+
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
+    """Offer one row to the heap; return how many it holds then.
+
+    `heap` takes rows and `keys` their scores; their length is how many are wanted. A full heap must
+    only be offered scores above keys[0]. Ties keep whom they met first.
+    """
+    most = heap.shape[0]
+    if held < most:
+        place = held
+        held += 1
+        while place > 0 and keys[(place - 1) >> 1] > score:
+            keys[place], heap[place] = keys[(place - 1) >> 1], heap[(place - 1) >> 1]
+            place = (place - 1) >> 1
+    else:
+        place = 0
+        while True:
+            child = 2 * place + 1
+            if child >= most:
+                break
+            if child + 1 < most and keys[child + 1] < keys[child]:
+                child += 1
+            if keys[child] >= score:
+                break
+            keys[place], heap[place] = keys[child], heap[child]
+            place = child
+    keys[place], heap[place] = score, row
+    return held
+
+
+@njit(cache=True, nogil=True)
+def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
+    """Find the best of all rows that are allowed and not marked; return how many."""
+    most, held = heap.shape[0], 0
+    for row in range(scores.shape[0]):
+        score = scores[row]
+        if held == most and score <= keys[0]:
+            continue
+        if allowed[row] and mark[row] == 0:
+            held = offer(heap, keys, held, row, score)
+    return held
+
+
+@njit(cache=True, nogil=True)
+def best_of_some(rows, scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
+    """Find the best of some rows by positive score, those allowed and not marked."""
+    most, held = heap.shape[0], 0
+    for row in rows:
+        score = scores[row]
+        if score <= 0.0 or (held == most and score <= keys[0]):
+            continue
+        if allowed[row] and mark[row] == 0:
+            held = offer(heap, keys, held, row, score)
+    return held

@@ -1,0 +1,224 @@
+"""The re-ranker: a small network over candidate features, learned online from what is taken next.
+
+One hidden layer and a linear path; every standardised feature also comes multiplied by how new the
+user is. Listwise softmax cross-entropy over the candidates (Cao et al., "Learning to rank: from
+pairwise approach to listwise approach", ICML 2007), one Adam step per example. It starts from sane
+weights, and is held to them by less and less as evidence grows. Knows features, not items or users.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stream_rec.errors import StateRejected
+from stream_rec.ranking.features import Feature
+from stream_rec.ranking.start_weights import CENTRE, HIDDEN, SCALE, start_weights
+
+
+class Reranker:
+    """Weights, their moments, and how many examples made them."""
+
+    def __init__(self) -> None:
+        self.examples = 0  # learned here
+        self.evidence = 0  # learned here and wherever weights were taken from
+        self.weights: NDArray[np.float32] = start_weights()  # (parameters,)
+        self._first: NDArray[np.float32] = np.zeros_like(self.weights)  # Adam's moments
+        self._second: NDArray[np.float32] = np.zeros_like(self.weights)
+
+    def scores(self, features: NDArray[np.float32], newness: float) -> NDArray[np.float32]:
+        """Score candidates, (candidates, features) to (candidates,); changes nothing.
+
+        Args:
+            features: As `features.describe` wrote them.
+            newness: 1 for a user without history, falling to 0 with the fifth item.
+        """
+        out = np.empty(len(features), np.float32)
+        _scores(features, np.float32(newness), self.weights, (CENTRE, SCALE), out)
+        return out
+
+    def learn(self, features: NDArray[np.float32], taken: int, newness: float) -> None:
+        """Take one step towards ranking the candidate at position `taken` first."""
+        self.examples += 1
+        self.evidence += 1
+        rate = _RATE * max(_LEAST_RATE, 1.0 / (1.0 + self.evidence / _SLOWING))
+        _learn(
+            features,
+            taken,
+            np.float32(newness),
+            (self.weights, self._first, self._second),
+            (CENTRE, SCALE),
+            (rate, self.examples),
+        )
+
+    def adopt(self, other: "Reranker") -> None:
+        """Go on from the weights of another; one's own examples stay counted."""
+        self.weights = other.weights.copy()
+        self._first, self._second = other._first.copy(), other._second.copy()
+        self.evidence = other.evidence
+
+    @classmethod
+    def merged(cls, parts: Sequence["Reranker"]) -> "Reranker":
+        """Return the average of several workers, each weighed by its own examples."""
+        out = cls()
+        total = sum(part.examples for part in parts)
+        if total:
+            shares = [np.float32(part.examples / total) for part in parts]
+            for name in ("weights", "_first", "_second"):
+                columns = [getattr(part, name) for part in parts]
+                mean = sum(s * c for s, c in zip(shares, columns, strict=True))
+                setattr(out, name, np.asarray(mean, np.float32))
+            out.examples = out.evidence = total
+        return out
+
+    def to_bytes(self) -> bytes:
+        """Encode weights and evidence, with format version and checksum."""
+        body = msgspec.msgpack.encode(
+            {
+                "features": [feature.name for feature in Feature],
+                "hidden": HIDDEN,
+                "counts": [self.examples, self.evidence],
+                "weights": [a.tobytes() for a in (self.weights, self._first, self._second)],
+            }
+        )
+        return _MAGIC + hashlib.blake2b(body, digest_size=16).digest() + body
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> "Reranker":
+        """Restore weights.
+
+        Raises:
+            StateRejected: they are torn, bit-flipped, or made for other features.
+        """
+        head = len(_MAGIC) + 16
+        body = record[head:]
+        if record[: len(_MAGIC)] != _MAGIC:
+            raise StateRejected("not a re-ranker in this format")
+        if hashlib.blake2b(body, digest_size=16).digest() != record[len(_MAGIC) : head]:
+            raise StateRejected("a re-ranker with a wrong checksum")
+        fields = msgspec.msgpack.decode(body)
+        if (fields["features"], fields["hidden"]) != ([f.name for f in Feature], HIDDEN):
+            raise StateRejected("a re-ranker made for other features")
+        out = cls()
+        out.examples, out.evidence = fields["counts"]
+        out.weights, out._first, out._second = (
+            np.frombuffer(column, np.float32).copy() for column in fields["weights"]
+        )
+        return out
+
+
+@njit(cache=True, nogil=True)
+def _parts(weights, features):  # type: ignore[no-untyped-def]
+    """Cut the flat parameters: hidden (2 * features, HIDDEN), bias, output and linear path."""
+    inputs = 2 * features
+    hidden = weights[: inputs * HIDDEN].reshape(inputs, HIDDEN)
+    bias = weights[inputs * HIDDEN : (inputs + 1) * HIDDEN]
+    output = weights[(inputs + 1) * HIDDEN : (inputs + 2) * HIDDEN]
+    return hidden, bias, output, weights[(inputs + 2) * HIDDEN :]
+
+
+@njit(cache=True, nogil=True)
+def _standardised(features, scales, z):  # type: ignore[no-untyped-def]
+    centre, scale = scales
+    for column in range(z.shape[0]):
+        value = (features[column] - centre[column]) * scale[column]
+        z[column] = min(max(value, np.float32(-_CLIP)), np.float32(_CLIP))
+
+
+@njit(cache=True, nogil=True)
+def _folded(weights, newness, count):  # type: ignore[no-untyped-def]
+    """Add up the two copies of each feature, which are the same but for the user's newness."""
+    hidden, bias, output, linear = _parts(weights, count)
+    return (
+        hidden[:count] + newness * hidden[count:],
+        bias,
+        output,
+        linear[:count] + newness * linear[count:],
+    )
+
+
+@njit(cache=True, nogil=True)
+def _forward(z, folded, active):  # type: ignore[no-untyped-def]
+    """Score one candidate; `active` (HIDDEN,) is left with the hidden layer."""
+    hidden, bias, output, linear = folded
+    score = np.float32(0.0)
+    for unit in range(HIDDEN):
+        active[unit] = bias[unit]
+    for column in range(z.shape[0]):
+        score += z[column] * linear[column]
+        for unit in range(HIDDEN):
+            active[unit] += z[column] * hidden[column, unit]
+    for unit in range(HIDDEN):
+        active[unit] = max(active[unit], np.float32(0.0))
+        score += active[unit] * output[unit]
+    return score
+
+
+@njit(cache=True, nogil=True)
+def _scores(features, newness, weights, scales, out):  # type: ignore[no-untyped-def]
+    count = features.shape[1]
+    folded = _folded(weights, newness, count)
+    z, active = np.empty(count, np.float32), np.empty(HIDDEN, np.float32)
+    for place in range(out.shape[0]):
+        _standardised(features[place], scales, z)
+        out[place] = _forward(z, folded, active)
+
+
+@njit(cache=True, nogil=True)
+def _learn(features, taken, newness, state, scales, step):  # type: ignore[no-untyped-def]
+    weights, first, second = state
+    rate, number = step
+    gradient = _gradient(features, taken, newness, weights, scales)
+    fading_first = np.float32(1.0 - 0.9**number)
+    fading_second = np.float32(1.0 - 0.999**number)
+    for place in range(weights.shape[0]):
+        slope = gradient[place]
+        first[place] = np.float32(0.9) * first[place] + np.float32(0.1) * slope
+        second[place] = np.float32(0.999) * second[place] + np.float32(0.001) * slope * slope
+        root = np.sqrt(second[place] / fading_second) + np.float32(1e-6)
+        weights[place] -= np.float32(rate) * (first[place] / fading_first) / root
+
+
+@njit(cache=True, nogil=True)
+def _gradient(features, taken, newness, weights, scales):  # type: ignore[no-untyped-def]
+    """Return the gradient of the cross-entropy of the candidate that was taken."""
+    candidates, count = features.shape
+    folded = _folded(weights, newness, count)
+    z = np.empty((candidates, count), np.float32)
+    active = np.empty((candidates, HIDDEN), np.float32)
+    scores = np.empty(candidates, np.float32)
+    for place in range(candidates):
+        _standardised(features[place], scales, z[place])
+        scores[place] = _forward(z[place], folded, active[place])
+    likely = np.exp(scores - scores.max())
+    likely /= likely.sum()
+    likely[taken] -= np.float32(1.0)
+    gradient = np.zeros_like(weights)
+    hidden, bias, output, linear = _parts(gradient, count)
+    back = np.empty(HIDDEN, np.float32)
+    for place in range(candidates):
+        slope = likely[place]
+        if abs(slope) < _NEGLIGIBLE:
+            continue
+        for unit in range(HIDDEN):
+            output[unit] += slope * active[place, unit]
+            back[unit] = slope * folded[2][unit] if active[place, unit] > 0.0 else 0.0
+            bias[unit] += back[unit]
+        for column in range(count):
+            linear[column] += slope * z[place, column]
+            for unit in range(HIDDEN):
+                hidden[column, unit] += z[place, column] * back[unit]
+    hidden[count:] = newness * hidden[:count]
+    linear[count:] = newness * linear[:count]
+    return gradient
+
+
+_MAGIC = b"stream-rec re-ranker 1\n"
+_CLIP = 5.0  # standard deviations
+_RATE = 3e-3
+_LEAST_RATE = 0.3
+_SLOWING = 20_000.0  # examples after which steps have half their length
+_NEGLIGIBLE = 1e-6

@@ -1,0 +1,203 @@
+"""Score the candidates of a batch of lists, and learn from what users took.
+
+Requests become columns, one matrix product compares their users with the whole catalogue, compiled
+code chooses and describes candidates, and each scenario's re-ranker scores them. Scoring changes
+nothing; only `learn` does, and only re-rankers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stream_rec.experts.text import user_vectors
+from stream_rec.experts.views import TEXT, Knowledge, Views
+from stream_rec.policy import Policy
+from stream_rec.profiles.profile import Profile
+from stream_rec.ranking.candidates import LARGEST_HEAP, MOST, Heaps, Similar, clear, gather
+from stream_rec.ranking.features import Feature, Told, describe, history_length
+from stream_rec.ranking.reranker import Reranker
+from stream_rec.ranking.users import Request, Users, read_users
+
+__all__ = ["EXPERTS", "Example", "Request", "Scored", "expert_scores", "learn", "score", "shares_of"]
+
+EXPERTS = (
+    "popularity", "co_visitation", "markov", "text", "other_modality", "repeats", "category",
+)  # fmt: skip
+
+
+class Scorer(Knowledge, Protocol):
+    """The parts of a replica that scoring reads, and the re-rankers that learning changes."""
+
+    views: Views
+    rerankers: dict[str, Reranker]
+
+    def reranker(self, scenario: str) -> Reranker:
+        """Return the scenario's re-ranker, or a fresh one that nothing holds yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The candidates of one list, in no order; what must not be shown is not among them."""
+
+    rows: NDArray[np.int32]  # (candidates,)
+    scores: NDArray[np.float32]  # (candidates,)
+    features: NDArray[np.float32]  # (candidates, features)
+    history: int  # items the user took, as far as the history goes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What a user took, with the profile as it was just before; None for a user never seen."""
+
+    profile: Profile | None
+    scenario: str
+    policy: Policy
+    item_id: str
+    timestamp: int
+
+
+def score(known: Scorer, requests: Sequence[Request], *, now_ms: int) -> list[Scored]:
+    """Score every list of a batch; `now_ms` is the stream's own time."""
+    out = []
+    for request, found in zip(requests, _described(known, requests, now_ms), strict=True):
+        network = known.reranker(request.scenario)
+        scores = network.scores(found.features, newness(found.history))
+        scores -= np.float32(_PUSH) * found.push
+        out.append(
+            Scored(
+                rows=found.rows, scores=scores, features=found.features, history=found.history
+            )
+        )
+    return out
+
+
+def learn(known: Scorer, examples: Sequence[Example], *, now_ms: int) -> None:
+    """Teach each scenario's re-ranker what was taken; the facts of it must not be folded yet.
+
+    An example whose item is not among its candidates teaches nothing.
+    """
+    requests = [
+        Request(profile=example.profile, scenario=example.scenario, policy=example.policy)
+        for example in examples
+    ]
+    for example, found in zip(examples, _described(known, requests, now_ms), strict=True):
+        places = np.flatnonzero(found.rows == known.items.row(example.item_id))
+        if len(places) == 1:
+            network = known.rerankers.setdefault(example.scenario, known.reranker(example.scenario))
+            network.learn(found.features, int(places[0]), newness(found.history))
+
+
+def newness(history: int) -> float:
+    """Return 1 for a user without history, falling to 0 with the fifth item.
+
+    >>> newness(0), newness(2), newness(9)
+    (1.0, 0.6, 0.0)
+    """
+    return 1.0 - min(1.0, history / 5.0)
+
+
+def expert_scores(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return each expert's distribution over the candidates, (candidates, experts).
+
+    Every column sums to one, or is zero where the expert knows nothing.
+    """
+    out = np.zeros((len(features), len(EXPERTS)), np.float32)
+    out[:, 0] = np.exp(features[:, Feature.POPULAR_2000]) - 1e-2
+    out[:, 1] = np.exp(features[:, Feature.LINKED]) - 1e-4
+    out[:, 2] = np.exp(features[:, Feature.FOLLOWING]) - 1e-3
+    for column, feature in ((3, Feature.LIKE_NEAR), (4, Feature.LIKE_OTHER)):
+        near = features[:, feature]
+        if near.any():
+            out[:, column] = np.exp(_SHARPNESS * (near - near.max()))
+    out[:, 5] = features[:, Feature.OWN_RECENCY]
+    out[:, 6] = features[:, Feature.LABELS]
+    out[out < 1e-5] = 0.0
+    return out / np.maximum(out.sum(0), np.float32(1e-9))
+
+
+def shares_of(scored: Scored, places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return how much each expert speaks for some candidates, (places, experts), rows of sum one."""
+    shares = expert_scores(scored.features)[places] * _MIXTURE
+    total = shares.sum(1, keepdims=True)
+    shares[total[:, 0] <= 0.0] = _MIXTURE * (np.arange(len(EXPERTS)) == 0)
+    return shares / np.maximum(shares.sum(1, keepdims=True), np.float32(1e-9))
+
+
+class _Found(NamedTuple):
+    rows: NDArray[np.int32]
+    features: NDArray[np.float32]
+    push: NDArray[np.float32]
+    history: int
+
+
+def _described(known: Scorer, requests: Sequence[Request], now_ms: int) -> list[_Found]:
+    """Choose and describe the candidates of every request."""
+    if not requests:
+        return []
+    view = known.views.items(known, now_ms=now_ms)
+    users = read_users(known.items, requests, now_ms=now_ms)
+    similar = _similar(known, users)
+    labels = max(len(view.category_items), len(view.tag_items), len(view.brand_items))
+    dense = known.views.scratch.dense(len(known.items), labels)
+    rows = np.empty(MOST * len(requests), np.int32)
+    told = Told(np.empty((len(rows), len(Feature)), np.float32), np.empty(len(rows), np.float32))
+    ends, history = np.zeros((2, len(requests)), np.int64)
+    heaps = Heaps(np.empty(LARGEST_HEAP, np.int32), np.empty(LARGEST_HEAP, np.float32))
+    _describe_all(view, users, similar, dense, heaps, (rows, told, ends, history))
+    found, start = [], 0
+    for end, length in zip(ends.tolist(), history.tolist(), strict=True):
+        part = slice(start, end)
+        found.append(_Found(rows[part], told.features[part], told.push[part], length))
+        start = end
+    return found
+
+
+def _similar(known: Scorer, users: Users) -> Similar:
+    """Compare every user who has a vector with every item, by text and by other modalities."""
+    items, count = len(known.items), len(users.start) - 1
+    nobody = np.full(count, -1, np.int32)
+    text, text_of = np.zeros((0, 0), np.float32), nobody
+    other, other_of = np.zeros((0, 0), np.float32), nobody
+    for name, table in known.vectors.items():
+        table.reserve(items)
+        vectors = user_vectors(table, users.start, users.rows, users.near)
+        those = np.flatnonzero(vectors.any(1))
+        if not len(those):
+            continue
+        if name == TEXT:
+            text = known.views.scratch.similar(len(those), items)
+            np.matmul(vectors[those], table.matrix[:items].T, out=text)
+            text_of = np.full(count, -1, np.int32)
+            text_of[those] = np.arange(len(those))
+        else:
+            if not len(other):
+                other = np.zeros((count, items), np.float32)
+                other_of = np.full(count, -1, np.int32)
+            other_of[those] = those
+            other[those] = np.maximum(other[those], vectors[those] @ table.matrix[:items].T)
+    return Similar(text, text_of, other, other_of)
+
+
+@njit(cache=True, nogil=True)
+def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-untyped-def]
+    rows, told, ends, history = out
+    start = 0
+    for user in range(users.start.shape[0] - 1):
+        gathered = gather(view, users, user, similar, dense, heaps, rows[start : start + MOST])
+        end = start + gathered[0]
+        chosen = rows[start:end]
+        part = Told(told.features[start:end], told.push[start:end])
+        describe(view, users, user, similar, dense, chosen, part)
+        clear(view, users, user, dense, gathered, chosen)
+        history[user], ends[user] = history_length(users, user), end
+        start = end
+
+
+_PUSH = 4.0  # how far below others a near copy of a refused item falls, in units of score
+_SHARPNESS = 12.0  # of the distribution that a text expert's similarities stand for
+_MIXTURE = np.array([0.1, 0.5, 0.2, 0.3, 0.3, 0.5, 0.05], np.float32)
