@@ -1,17 +1,21 @@
 """The supervisor with real processes: restarts, gives up, stops in order, orphans nobody."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from consumers import child_process
+from consumers.broker_jars import fetch_broker
+from consumers.embedded_broker import answers, plan_broker
 from consumers.restart_policy import RestartRules
 from consumers.supervisor import Child, Supervisor
 from stream_rec.errors import ConfigurationError
@@ -209,6 +213,38 @@ def test_nobody_is_orphaned_when_the_supervisor_is_killed(tmp_path: Path) -> Non
     with second:
         second.terminate()
         assert second.wait(15) == 0
+
+
+@pytest.mark.broker
+def test_a_broker_that_was_killed_is_started_again_before_what_needs_it(tmp_path: Path) -> None:
+    plan = plan_broker(tmp_path / "kafka", jars=fetch_broker())
+    broker = Child(
+        name="broker",
+        argv=plan.argv,
+        ready=partial(answers, plan),
+        quiet=True,
+        death_signal=signal.SIGTERM,
+    )
+    client = forever("client", stage=1)
+    supervisor = Supervisor([broker, client], run_dir=tmp_path / "run", rules=QUICK, echo=None)
+    killed: list[int] = []
+    patience = time.monotonic() + 90
+
+    def turn() -> None:
+        assert time.monotonic() < patience
+        if not supervisor.all_ready():
+            return
+        pids = supervisor.pids()
+        if not killed:
+            killed.extend((pids["broker"], pids["client"]))
+            os.kill(pids["broker"], signal.SIGKILL)
+            os.kill(pids["client"], signal.SIGKILL)
+        elif not set(killed) & set(pids.values()):
+            supervisor.request_stop()
+
+    assert supervisor.run(turn) == 0
+    assert answers(plan) is False
+    assert supervisor.restarts() == {"broker": 1, "client": 1}
 
 
 def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> None:
