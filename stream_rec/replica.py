@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.experts.views import Views
 from stream_rec.items import Item, item_text, text_hash
 from stream_rec.policy import Policies
 from stream_rec.profiles.sentiment import Sentiment
+from stream_rec.ranking.derived import Derived
 from stream_rec.ranking.exploration import Exploration
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.statistics.item_index import ItemIndex
@@ -37,6 +39,8 @@ class Replica:
     vectors: dict[str, VectorTable] = field(default_factory=dict)
     scenarios: set[str] = field(default_factory=lambda: {"default"})
     adapter_version: int = 0
+    views: Views = field(default_factory=Views)
+    derived: Derived = field(default_factory=Derived)
     catalogue: Catalogue = field(init=False)
     statistics: Statistics = field(init=False)
     _encoded: dict[int, int] = field(default_factory=dict)  # row -> hash of the text encoded

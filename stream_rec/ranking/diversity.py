@@ -54,7 +54,7 @@ def varied(
 def likeness(
     rows: NDArray[np.int32], vectors: VectorTable | None, catalogue: Catalogue
 ) -> NDArray[np.float32]:
-    """Return how alike items are, (n, n): the cosine of their centred vectors.
+    """Return how alike items are, (n, n): the cosine of their vectors.
 
     A pair in which one has no vector is as alike as the share of labels that both carry.
     """
@@ -63,8 +63,7 @@ def likeness(
         inside = rows < len(vectors.present)
         have = inside.copy()
         have[inside] = vectors.present[rows[inside]]
-        own = vectors.matrix[rows[have]] - vectors.mean
-        own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-9)
+        own = vectors.matrix[rows[have]]
         alike[np.ix_(have, have)] = own @ own.T
     np.fill_diagonal(alike, 1.0)
     return alike

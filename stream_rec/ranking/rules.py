@@ -125,8 +125,12 @@ def compile_rules(rules: Rules, catalogue: Catalogue) -> CompiledRules:
             timed.append(
                 Timed(
                     mask=mask,
-                    least_age_ms=-np.inf if where.older_than_days is None else where.older_than_days * DAY_MS,
-                    most_age_ms=np.inf if where.newer_than_days is None else where.newer_than_days * DAY_MS,
+                    least_age_ms=-np.inf
+                    if where.older_than_days is None
+                    else where.older_than_days * DAY_MS,
+                    most_age_ms=np.inf
+                    if where.newer_than_days is None
+                    else where.newer_than_days * DAY_MS,
                     log_factor=strength,
                 )
             )
