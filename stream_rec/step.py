@@ -176,7 +176,7 @@ class _Folding:
                     profile=profile,
                     scenario=event.scenario,
                     policy=policy,
-                    target=event.item_id,
+                    item_id=event.item_id,
                     timestamp=event.timestamp,
                 )
             )
