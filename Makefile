@@ -4,7 +4,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PYTHON ?= $(shell for found in python3.11 python3.12 python3.13 python3; do \
+  $$found -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $$found && break; done)
 BIN := .venv/bin
 STAMP := .venv/.stream-rec
 TESTS ?=
@@ -17,8 +19,7 @@ help: ## what can be made
 setup: $(STAMP)/broker $(STAMP)/warm ## the environment, the broker and the compiled kernels, whatever is missing
 
 $(STAMP)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "stream-rec needs Python 3.11 or newer; found: $(PYTHON)" >&2; exit 2; }
+	@[ -n "$(PYTHON)" ] || { echo "stream-rec needs Python 3.11 or newer: none found" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	@mkdir -p $(STAMP) && touch $@
 
