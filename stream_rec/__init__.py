@@ -1,0 +1,1 @@
+"""Recommendation lists as functions of profiles, profiles as folds of the log; no Kafka below."""
