@@ -136,10 +136,10 @@ def recommender(
     http: Http = None,
 ) -> None:
     """Run one recommender worker alone: events in, lists out."""
-    from consumers.recommender import run
+    from consumers.recommender import run_recommender
 
     terminal.log_to_stderr(debug=state["debug"])
-    raise typer.Exit(run(_settings(bootstrap_servers, prefix, data_dir, http, slot=slot)))
+    run_recommender(_settings(bootstrap_servers, prefix, data_dir, http, slot=slot))
 
 
 @app.command(rich_help_panel="Run")
@@ -152,11 +152,10 @@ def encoder(
     http: Http = None,
 ) -> None:
     """Run the encoder alone: item texts in, vectors out."""
-    from consumers.encoder import run
+    from consumers.encoder import run_encoder
 
     terminal.log_to_stderr(debug=state["debug"])
-    settings = _settings(bootstrap_servers, prefix, data_dir, http, model=model, device=device)
-    raise typer.Exit(run(settings))
+    run_encoder(_settings(bootstrap_servers, prefix, data_dir, http, model=model, device=device))
 
 
 @app.command(rich_help_panel="Try")
