@@ -14,6 +14,7 @@ DATA = REPOSITORY.parent / "shared" / "data"
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for the broker as one that needs a broker."""
     for item in items:
