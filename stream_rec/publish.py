@@ -80,6 +80,7 @@ def publish(
             encoded_items=encoded_items,
         )
         toplist = _toplist(entry, made, version, now_ms, lineage)
+        replica.exploration.published(toplist.recommendation_id, made.arms)
         result.lists.append((entry.partition, toplist))
         lists = profile.lists | {entry.scenario: Listing(version, now_ms)}
         result.profiles[place] = msgspec.structs.replace(profile, lists=lists)

@@ -188,6 +188,8 @@ class _Folding:
             reading=self._read(event, policy.signals.rating_neutral),
         )
         self.result.profiles[place] = folded.profile
+        if event.recommendation_id is not None:
+            self.replica.exploration.learn(event)
         if event.consuming:
             first = profile is None
             self.facts.add(event.item_id, event.timestamp, event.rating, first, folded.links)

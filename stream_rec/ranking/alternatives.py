@@ -190,7 +190,7 @@ def _opposites() -> dict[str, frozenset[str]]:
 
 _ASPECTS = """
 loud noisy noise whine whines buzzing rattles squeaks | quiet silent noiseless silence whisper
-flimsy fragile broke breaks broken wobbly cracked bends | sturdy durable solid rugged reinforced metal
+flimsy fragile broke breaks broken wobbly cracked bends | sturdy durable solid rugged reinforced
 heavy bulky clunky huge | light lightweight compact slim portable
 tiny small cramped short | large big xl spacious long
 big large | compact small mini

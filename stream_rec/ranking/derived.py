@@ -27,7 +27,7 @@ class Derived:
     def popular(
         self, statistics: Statistics, catalogue: Catalogue, *, now_ms: int
     ) -> NDArray[np.int32]:
-        """Return every recommendable row, the most popular first; equals in the same order everywhere."""
+        """Return every recommendable row, the most popular first, equals by their hashes."""
         state = (catalogue.changes, statistics.events // _REFRESHED_EVERY)
         if state != self._state:
             rows = np.flatnonzero(catalogue.recommendable[: len(catalogue.items)])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
-from stream_rec.ranking.alternatives import Complaint, complaints, neighbours, remedied
+from stream_rec.ranking.alternatives import Complaint, complaints, remedied
 from stream_rec.ranking.derived import Derived
 from stream_rec.ranking.diversity import DEPTH, likeness, varied
 from stream_rec.ranking.exclusions import showable
@@ -199,7 +199,7 @@ class Drafting:
         return [(index, row) for row, index in found.items()]
 
     def _fill(self, places: list[Place], pinned: set[int], size: int) -> None:
-        """Add the most popular of the items that may be shown; score 0, since nothing scored them."""
+        """Add the most popular of the items that may be shown; nothing scored them, so 0."""
         shop = self.shop
         rows = shop.derived.popular(shop.statistics, shop.catalogue, now_ms=self.now_ms)
         taken = {place.row for place in places} | pinned

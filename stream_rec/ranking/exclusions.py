@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.events import DAY_MS
+from stream_rec.profiles.signals import is_negative
 from stream_rec.ranking.users import Request
 
 
@@ -19,15 +20,19 @@ def showable(
     profile, exclude = request.profile, request.policy.toplist.exclude
     if profile is None:
         return allowed
-    hashes = catalogue.items.hashes[rows]
+    ids, hashes = catalogue.items.ids, catalogue.items.hashes[rows]
+    barred: set[str] = set()
     if exclude.disliked:
         allowed &= ~profile.disliked.holds(hashes)
+        signals = request.policy.signals
+        barred |= {past.item_id for past in profile.history if is_negative(past, signals)}
     if exclude.consumed and exclude.cooldown_days is None:
         allowed &= ~profile.consumed.holds(hashes)
     elif exclude.consumed:
         since_ms = now_ms - (exclude.cooldown_days or 0.0) * DAY_MS
-        recent = {
+        barred |= {
             past.item_id for past in profile.history if past.consuming and past.timestamp > since_ms
         }
-        allowed &= np.array([catalogue.items.ids[row] not in recent for row in rows], np.bool_)
+    if barred:
+        allowed &= np.array([ids[row] not in barred for row in rows], np.bool_)
     return allowed

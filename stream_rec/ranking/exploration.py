@@ -34,7 +34,7 @@ def arms_of(counts: NDArray[np.int64], heights: NDArray[np.floating]) -> NDArray
     [0, 4, 1, 7]
     """
     known = np.searchsorted(_KNOWN, counts, side="right")
-    return known + len(_KNOWN + (0,)) * (heights >= _HIGH)
+    return known + (len(_KNOWN) + 1) * (heights >= _HIGH)
 
 
 class Slot(NamedTuple):
@@ -117,7 +117,7 @@ class Exploration:
         """Add up what explorers of separate users have learned."""
         whole = cls()
         for part in parts:
-            whole._evidence += part._evidence
+            whole._evidence += part._evidence  # noqa: SLF001 - of its own class
         return whole
 
     def to_bytes(self) -> bytes:

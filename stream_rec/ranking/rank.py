@@ -1,7 +1,7 @@
 """From users to their lists: score, rule, vary, offer alternatives, explore, pin, and give reasons.
 
-All users of a batch are scored at once (`scoring`), each list is drafted (`draft`), and the evidence
-for all reasons is gathered in one pass. Ranking reads the replica and never changes it.
+All users of a batch are scored at once (`scoring`), each list is drafted (`draft`), and the
+evidence for all reasons is gathered in one pass. Ranking reads the replica and never changes it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,8 +57,8 @@ def _worded(
     pasts = [reasons.past_of(one.profile, one.policy.signals, row_of) for one in requests]
     listed = [[place.row for place in places] for places in drafts]
     supports = reasons.supports(listed, pasts, shop)
-    shares = [_shares(found, places) for found, places in zip(scored, drafts, strict=True)]
-    shares = np.concatenate(shares).astype(np.float64)  # (places of all lists, experts)
+    parts = [_shares(found, places) for found, places in zip(scored, drafts, strict=True)]
+    shares = np.concatenate(parts).astype(np.float64)  # (places of all lists, experts)
     said = np.round(shares, 3).tolist()
     facts = _facts(shop, listed, shares @ _GROUPS, now_ms)
     ranked, end = [], 0

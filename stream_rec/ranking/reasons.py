@@ -119,14 +119,14 @@ def supports(
 
 
 class Listed(NamedTuple):
-    """One item of a list as far as its reason needs it; `shares` are those of the experts' groups."""
+    """One item of a list as far as its reason needs it."""
 
     row: int
-    behaviour: float  # share of co-visitation and other experts of who takes what
+    behaviour: float  # share of the experts on co-visitation and other experts of who takes what
     words: float  # share of text and other modalities
     popular: float
     age_ms: int | None  # since publication
-    count: int
+    seen: int  # how often it was taken
 
 
 def reason(item: Listed, past: Past, support: Support, catalogue: Catalogue) -> Reason:
@@ -146,11 +146,11 @@ def reason(item: Listed, past: Past, support: Support, catalogue: Catalogue) -> 
         return _because(past, support.alike, how, catalogue)
     if support.akin >= 0 and item.popular < _MOSTLY:
         return _because(past, support.akin, f'Also in "{_label(support, catalogue)}":', catalogue)
-    if item.popular > 0.0 and item.count >= _POPULAR_COUNT:
+    if item.popular > 0.0 and item.seen >= _POPULAR_COUNT:
         return POPULAR
     if item.age_ms is not None and 0 <= item.age_ms <= _NEW_DAYS * DAY_MS:
         return NEW
-    return POPULAR if item.popular > 0.0 and item.count else FROM_CATALOGUE
+    return POPULAR if item.popular > 0.0 and item.seen else FROM_CATALOGUE
 
 
 def alternative_reason(complaint: Complaint, title: str) -> Reason:
