@@ -18,13 +18,14 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from consumers.learners import Learners
 from consumers.snapshots import Snapshot, read_snapshot, write_snapshot
 from consumers.topics import Topics
 from consumers.verdicts import Verdicts
 from consumers.wire import decode_accepted_policy, decode_vector, split_vector_key
 from stream_rec.errors import InvalidRecord, StateRejected
 from stream_rec.items import parse_item
-from stream_rec.replica import Replica
+from stream_rec.replica import TEXT, Replica
 from stream_rec.statistics.facts import Facts
 from stream_rec.statistics.statistics import Statistics
 
@@ -56,7 +57,9 @@ class Control:
         topics: Topics,
         replica: Replica,
         verdicts: Verdicts,
+        *,
         own: Own,
+        learners: Learners,
     ) -> None:
         self.own = own
         self._consumer = consumer
@@ -64,6 +67,7 @@ class Control:
         self._replica = replica
         self._verdicts = verdicts
         self._writing: threading.Thread | None = None
+        self._text_model: str | None = None
         self._judged_places: set[TopicPartition] = set()
         self._ends: dict[TopicPartition, int] = {}
         self._takers: Mapping[str, Callable[[Any], None]] = {
@@ -72,13 +76,13 @@ class Control:
             topics.accepted_policies: self._take_policy,
             topics.vectors: self._take_vector,
             topics.statistics: self._take_facts,
+            topics.rerankers: learners.take,
         }
-        self.foreign_learners: dict[bytes, bytes | None] = {}
 
     def start(self, snapshot: Path, statistics_id: str) -> None:
         """Assign every replicated partition; statistics go on from the snapshot if it is sound."""
         places = []
-        for topic in (*self._takers, self._topics.rerankers):
+        for topic in self._takers:
             partitions = self._consumer.partitions_for_topic(topic) or {0}
             places += [TopicPartition(topic, number) for number in sorted(partitions)]
         self._judged_places = {
@@ -109,7 +113,7 @@ class Control:
         """Apply up to `most` records."""
         changes = Changes()
         for place, records in self._consumer.poll(timeout_ms, max_records=most).items():
-            take = self._takers.get(place.topic, self._take_learner)
+            take = self._takers[place.topic]
             for record in records:
                 take(record)
             changes.records += len(records)
@@ -193,12 +197,19 @@ class Control:
             LOG.error("accepted policy at offset %d is skipped: %s", record.offset, error)
 
     def _take_vector(self, record: Any) -> None:
-        if record.value is None:
+        if record.value is None:  # its item was withdrawn, which the items topic says too
             return
         try:
             version, item_id = split_vector_key(record.key or b"")
-            if version == self._replica.adapter_version:
-                self._replica.put_text_vector(item_id, decode_vector(record.value).values)
+            if version != self._replica.adapter_version:
+                return
+            stored = decode_vector(record.value)
+            if stored.model != self._text_model:
+                if self._text_model is not None:
+                    LOG.warning("text vectors of another model: the old ones are dropped")
+                self._replica.vectors.pop(TEXT, None)
+                self._text_model = stored.model
+            self._replica.put_text_vector(item_id, stored.text_hash, stored.values)
         except StateRejected as error:
             LOG.error("vector at offset %d is skipped: %s", record.offset, error)
 
@@ -212,10 +223,6 @@ class Control:
             self.own.read = record.offset
         else:
             self._replica.statistics.fold(facts)
-
-    def _take_learner(self, record: Any) -> None:
-        if record.key is not None:
-            self.foreign_learners[record.key] = record.value
 
 
 LOG = logging.getLogger(__name__)

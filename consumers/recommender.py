@@ -18,9 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from consumers.clients import admin, group_consumer, plain_consumer
+from consumers.clients import admin, group_consumer, plain_consumer, plain_producer
 from consumers.control import Changes, Control, Own
 from consumers.health import Answer, Health
+from consumers.learners import Learners
 from consumers.membership import Membership, Rebalanced
 from consumers.metrics import RecommenderMetrics
 from consumers.outbox import Outbox, merge, seal
@@ -69,12 +70,16 @@ class Recommender:
         self.rng = np.random.default_rng()
         self.transactor = Transactor(settings, folder, self.watchdog)
         self.verdicts = Verdicts(topics)
+        self.learners = Learners(
+            plain_producer(settings), topics.rerankers, settings.slot, self.replica
+        )
         self.control = Control(
             plain_consumer(settings),
             topics,
             self.replica,
             self.verdicts,
-            Own(worker=self.transactor.incarnation),
+            own=Own(worker=self.transactor.incarnation),
+            learners=self.learners,
         )
         self.consumer = group_consumer(settings)
         self.membership = Membership(settings, topics, self.consumer, self.watchdog)
@@ -124,6 +129,7 @@ class Recommender:
         if not self.membership.restored:
             return
         crash_point("after_poll")
+        self.learners.exchange(_now_ms())
         outbox, result, polled_ms = Outbox(ledgers=self.ledgers), None, _now_ms()
         if batch:
             self._moved = time.monotonic()
@@ -291,6 +297,7 @@ class Recommender:
             if time.monotonic() - told > TELL_EVERY_S:
                 told = time.monotonic()
                 LOG.info("reading the replicated topics: %d records", records)
+        self.learners.restore()
         self.caught_up = True
         LOG.info("replicated topics read: %d records", records)
 
@@ -299,6 +306,7 @@ class Recommender:
             if self.membership.restored:
                 self._snapshot()
             self.consumer.close(autocommit=False)
+            self.learners.close()
             self.control.close()
             self.transactor.close()
             self.store.close_all()

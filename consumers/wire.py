@@ -40,10 +40,14 @@ class AcceptedPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredVector(msgspec.Struct, frozen=True, kw_only=True):
-    """An item's text vector in float16; `vector` is empty for an item without text."""
+    """An item's text vector in float16; `vector` is empty for an item without text.
+
+    `model` names the base model's files: vectors of two models never share a table.
+    """
 
     format: int = 1
-    text_hash: bytes
+    model: str
+    text_hash: int
     vector: bytes
 
     @property
@@ -123,10 +127,10 @@ def split_vector_key(key: bytes) -> tuple[int, str]:
     return int(version), item_id
 
 
-def encode_vector(text_hash: bytes, vector: NDArray[np.float32] | None) -> bytes:
+def encode_vector(model: str, text_hash: int, vector: NDArray[np.float32] | None) -> bytes:
     """Return the record value of an item's vector; None for an item without text."""
     stored = b"" if vector is None else vector.astype("<f2").tobytes()
-    return _msgpack.encode(StoredVector(text_hash=text_hash, vector=stored))
+    return _msgpack.encode(StoredVector(model=model, text_hash=text_hash, vector=stored))
 
 
 def decode_vector(value: bytes) -> StoredVector:

@@ -1,0 +1,114 @@
+"""Exchange what each worker learns online: re-rankers, and the judge of review texts.
+
+About once a second a worker writes its own weights to a compacted topic, outside of every
+transaction, and goes on from the average of all workers that wrote lately, each weighed by its own
+examples (federated averaging: McMahan et al., AISTATS 2017). The same records bring a worker its
+weights back after a restart. Losing one costs a second of learning, never correctness.
+"""
+
+import logging
+from typing import Any
+
+from kafka import KafkaProducer
+
+from stream_rec.errors import StateRejected
+from stream_rec.profiles.sentiment import Sentiment
+from stream_rec.ranking.reranker import Reranker
+from stream_rec.replica import Replica
+
+
+class Learners:
+    """The learners of one worker and the newest words of the others; used by the loop's thread.
+
+    Keys are `<kind>/<scenario>/<slot>`. The sentiment of others is only taken by a worker that has
+    none of its own: averages of it would count the same reviews twice.
+    """
+
+    def __init__(self, producer: KafkaProducer, topic: str, slot: int, replica: Replica) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._slot = str(slot)
+        self._replica = replica
+        self._others: dict[str, dict[str, tuple[int, Reranker]]] = {}
+        self._own: dict[str, Reranker] = {}
+        self._sentiments: dict[str, Sentiment] = {}
+        self._written: dict[str, int] = {}
+        self._next_ms = 0
+        self._next_sentiment_ms = 0
+        self._live = False
+
+    def take(self, record: Any) -> None:
+        """Note what a worker wrote; its own counts only before `restore`."""
+        kind, _, rest = (record.key or b"").decode("utf-8", "replace").partition("/")
+        scenario, _, slot = rest.rpartition("/")
+        if record.value is None or (self._live and slot == self._slot):
+            return
+        try:
+            if kind == SENTIMENT:
+                self._sentiments[slot] = Sentiment.from_bytes(record.value)
+            elif kind == RERANKER and slot == self._slot:
+                self._own[scenario] = Reranker.from_bytes(record.value)
+            elif kind == RERANKER:
+                others = self._others.setdefault(scenario, {})
+                others[slot] = (record.timestamp, Reranker.from_bytes(record.value))
+        except StateRejected as error:
+            LOG.warning("weights of slot %s are skipped: %s", slot, error)
+
+    def restore(self) -> None:
+        """Go on from this slot's own words, or from what the others know."""
+        self._live = True
+        for scenario, own in self._own.items():
+            self._replica.rerankers[scenario] = own
+            self._written[scenario] = own.examples
+        for scenario, others in self._others.items():
+            if scenario not in self._replica.rerankers:
+                fresh = Reranker()
+                fresh.adopt(Reranker.merged([known for _, known in others.values()]))
+                self._replica.rerankers[scenario] = fresh
+        if self._slot in self._sentiments:
+            self._replica.sentiment = self._sentiments[self._slot]
+        elif self._sentiments:
+            self._replica.sentiment = Sentiment.merged(self._sentiments.values())
+        self._written[SENTIMENT] = self._replica.sentiment.observations
+        self._own = {}
+        self._sentiments = {}
+
+    def exchange(self, now_ms: int) -> None:
+        """Write what was learned since the last time, and take the others' in; once a second."""
+        if now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + EXCHANGE_EVERY_MS
+        for scenario, own in list(self._replica.rerankers.items()):
+            if own.examples != self._written.get(scenario, 0):
+                self._written[scenario] = own.examples
+                self._write(f"{RERANKER}/{scenario}/{self._slot}", own.to_bytes())
+            others = self._others.get(scenario, {})
+            lately = [known for at, known in others.values() if at > now_ms - FORGOTTEN_MS]
+            if lately:
+                own.adopt(Reranker.merged([own, *lately]))
+        sentiment = self._replica.sentiment
+        if now_ms >= self._next_sentiment_ms:
+            self._next_sentiment_ms = now_ms + SENTIMENT_EVERY_MS
+            if sentiment.observations != self._written.get(SENTIMENT, 0):
+                self._written[SENTIMENT] = sentiment.observations
+                self._write(f"{SENTIMENT}//{self._slot}", sentiment.to_bytes())
+
+    def close(self) -> None:
+        """Write the last words."""
+        self._next_ms = self._next_sentiment_ms = 0
+        self.exchange(1)
+        self._producer.close(timeout=3)
+
+    def _write(self, key: str, value: bytes) -> None:
+        try:
+            self._producer.send(self._topic, key=key.encode(), value=value, partition=0)
+        except Exception as error:  # best effort: the next second brings newer weights
+            LOG.warning("weights were not written: %s", error)
+
+
+LOG = logging.getLogger(__name__)
+RERANKER, SENTIMENT = "reranker", "sentiment"
+EXCHANGE_EVERY_MS = 1_000
+SENTIMENT_EVERY_MS = 10_000
+# A worker silent for this long has left or died; its share is learned by others now.
+FORGOTTEN_MS = 30_000
