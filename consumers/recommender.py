@@ -31,6 +31,7 @@ from consumers.spare_time import Bounds, SpareTime
 from consumers.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
 from consumers.transaction import Transactor, crash_point
 from consumers.verdicts import Verdicts
+from consumers.warm_up import warm_up
 from consumers.watchdog import Watchdog, exit_for_restart
 from consumers.wire import Partitions
 from stream_rec.errors import ConfigurationError
@@ -99,6 +100,10 @@ class Recommender:
         """
         address = self.health.start(self.settings.http_host, self.settings.http_port)
         LOG.info("recommender %d: http on %s", self.settings.slot, address)
+        with self.watchdog.within(WARM_UP_S, "compiling"):
+            started = time.monotonic()
+            warm_up()
+            LOG.info("compiled code is ready after %.1f s", time.monotonic() - started)
         self._catch_up()
         self.membership.join([self.topics.clicks, self.topics.reviews])
         while not self.stopping.is_set():
@@ -349,3 +354,4 @@ STUCK_S = 30.0
 SNAPSHOT_EVERY_S = 60.0
 TELL_EVERY_S = 2.0
 CLOSE_S = 10.0
+WARM_UP_S = 300.0

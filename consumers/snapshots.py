@@ -1,8 +1,8 @@
 """A local snapshot of the item statistics, so that a restart reads the log's tail, not the whole.
 
 One file: magic, digest, then {format, topic id, next offset, statistics}. Written beside the old
-one, flushed, renamed, and the folder flushed. A damaged one, or one of another log, is refused, never
-repaired: the log is the truth. Knows no Kafka client.
+one, flushed, renamed, and the folder flushed. A damaged one, or one of another log, is refused,
+never repaired: the log is the truth. Knows no Kafka client.
 """
 
 import hashlib
