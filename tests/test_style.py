@@ -109,7 +109,7 @@ def words(name: str) -> set[str]:
 
 @cache
 def committed_files() -> list[Path]:
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = ["git", "ls-files", "-z"]
     done = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip("needs a git checkout")
