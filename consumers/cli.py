@@ -178,6 +178,44 @@ def demo(
     raise typer.Exit(run(plan, debug=state["debug"]))
 
 
+@app.command(rich_help_panel="Try")
+def replay(
+    items: Annotated[Path, typer.Option(help="Catalogue, JSON Lines, gzip or not.")],
+    events: Annotated[Path, typer.Option(help="Events in order of time, likewise.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N events.")] = None,
+    policy_file: Annotated[
+        list[Path] | None,
+        typer.Option("--policy", help="Policy to run with; several are compared side by side."),
+    ] = None,
+    model: Model = None,
+    device: Device = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    refresh: Annotated[
+        float, typer.Option(min=0.0, help="Stale lists made again per event, as spare time would.")
+    ] = 0.0,
+    *,
+    text: Annotated[bool, typer.Option(help="Use the language model.")] = True,
+    repeats: Annotated[bool, typer.Option(help="Users consume items again.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Run the baselines as well.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run the same engine over files, no broker: quality per segment, deterministic digest."""
+    from consumers.replay_command import ReplayPlan, run
+    from stream_rec.replay import Options
+
+    plan = ReplayPlan(
+        items=items,
+        events=events,
+        limit=limit,
+        policies=policy_file or (),
+        model=(model or "minilm") if text else None,
+        device=device or "auto",
+        baselines=baselines,
+        options=Options(seed=seed, refresh=refresh, repeats=repeats),
+    )
+    run(plan, as_json=as_json)
+
+
 @policy.command("get")
 def policy_get(
     scenario: Scenario = "default",

@@ -176,7 +176,7 @@ def _installed(folder: Path) -> Iterator[tuple[Ready, Installation]]:
             if failures:
                 raise failures[0]
             reason = installation.reason() or "the engine ended before it was ready"
-            msg = f"{reason}\n{_last_words(folder)}"
+            msg = f"{reason}\n{_last_words(folder, reason.split()[0])}"
             raise DemoFailed(msg)
         yield told[0], installation
     finally:
@@ -185,14 +185,12 @@ def _installed(folder: Path) -> Iterator[tuple[Ready, Installation]]:
             thread.join()
 
 
-def _last_words(folder: Path) -> str:
-    """Return the ends of the programs' logs, which are about to be removed."""
-    words = []
-    for log in sorted((folder / "run").glob("*.log")):
-        with suppress(OSError):
-            lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-            words += [f"{log.stem} | {line}" for line in lines]
-    return "\n".join(words)
+def _last_words(folder: Path, program: str) -> str:
+    """Return the end of a program's log, which is about to be removed."""
+    with suppress(OSError):
+        text = (folder / "run" / f"{program}.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-LAST_LINES:])
+    return ""
 
 
 @contextmanager
