@@ -105,7 +105,7 @@ class Encoder:
         self.watchdog = Watchdog(tick_s=60.0)
         self.metrics = EncoderMetrics()
         self.health = Health(
-            self.metrics.registry, ready=self.readiness, alive=lambda: not self.stopping.is_set()
+            self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
         self.loaded = False
         self.version = 0  # the frozen model; adapters have versions of their own

@@ -41,17 +41,19 @@ class Membership(ConsumerRebalanceListener):
         self._watchdog = watchdog
         self._heard = 0.0
         self._told = 0.0
+        self._rebalances = 0
         self.changed = False
         self.restored = False
         self.restore_s = 0.0
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Note it only."""
-        self.changed = True
+        """Note it only; what comes next is known when partitions are assigned."""
+        self._rebalances += 1
         self.restored = False
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Note it only."""
+        self._rebalances += 1
         self.changed = True
         self.restored = False
 
@@ -63,10 +65,11 @@ class Membership(ConsumerRebalanceListener):
         """Bring the store in line with the assignment; return where each partition stands.
 
         Raises:
-            Rebalanced: call again.
+            Rebalanced: call again when `changed`.
             ConfigurationError: topics or offsets do not fit together.
         """
         self.changed = False
+        rebalances = self._rebalances
         started = time.monotonic()
         places = self._consumer.assignment()
         self._consumer.pause(*places)
@@ -74,6 +77,8 @@ class Membership(ConsumerRebalanceListener):
         for gone in store.owned - numbers:
             store.close(gone)
         standings = self._restored(store, places, numbers) if numbers else {}
+        if self._rebalances != rebalances:
+            raise Rebalanced
         for place in places:
             standing = standings[place.partition]
             self._consumer.seek(place, standing.ledger.next_offsets[place.topic])
@@ -132,8 +137,9 @@ class Membership(ConsumerRebalanceListener):
             LOG.info("restoring profiles: %d records read", records)
         if now - self._heard > HEAR_EVERY_S:
             self._heard = now
+            rebalances = self._rebalances
             self._consumer.poll(0)  # everything is paused: nothing comes but rebalances
-            if self.changed:
+            if self._rebalances != rebalances:
                 raise Rebalanced
 
 

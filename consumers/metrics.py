@@ -41,9 +41,7 @@ class RecommenderMetrics:
         self.batch = Histogram(
             "stream_rec_batch_records", "Records a batch", buckets=RECORDS, registry=registry
         )
-        self.lag = Gauge(
-            "stream_rec_lag_records", "Records not yet read", ["topic"], registry=registry
-        )
+        self.lag = Gauge("stream_rec_lag_records", "Event records not yet read", registry=registry)
         self.learnable = Counter(
             "stream_rec_learnable_events",
             "Events the re-ranker could learn from",

@@ -85,11 +85,12 @@ class Recommender:
         self.consumer = group_consumer(settings)
         self.membership = Membership(settings, topics, self.consumer, self.watchdog)
         self.health = Health(
-            self.metrics.registry, ready=self.readiness, alive=lambda: not self.stopping.is_set()
+            self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
         self.caught_up = False
         self._rested_until = 0.0
         self._moved = time.monotonic()
+        self._next_second = 0.0
         self._next_minute = time.monotonic() + SNAPSHOT_EVERY_S
 
     def run(self) -> None:
@@ -134,7 +135,7 @@ class Recommender:
         if not self.membership.restored:
             return
         crash_point("after_poll")
-        self.learners.exchange(_now_ms())
+        self._each_second(lag)
         outbox, result, polled_ms = Outbox(ledgers=self.ledgers), None, _now_ms()
         if batch:
             self._moved = time.monotonic()
@@ -248,6 +249,26 @@ class Recommender:
             return
         sweep = {self.topics.accepted_policies} & set(changes.by_topic) or changes.withdrawn
         self.spare.changed(sweep_ms=_now_ms() if sweep else None)
+
+    def _each_second(self, lag: int) -> None:
+        now = time.monotonic()
+        if now < self._next_second:
+            return
+        self._next_second = now + 1.0
+        self.learners.exchange(_now_ms())
+        replica, state = self.replica, self.metrics.state
+        self.metrics.ready.set(self.membership.restored and self.caught_up)
+        self.metrics.lag.set(lag)
+        for name, size in (
+            ("catalogue_items", replica.catalogue.count),
+            ("encoded_items", replica.encoded_items()),
+            ("known_items", len(replica.items)),
+            ("hot_profiles", self.store.hot_count),
+            ("profile_disk_bytes", self.store.disk_bytes()),
+            ("partitions", len(self.store.owned)),
+            ("lists_watched", len(self.spare)),
+        ):
+            state.labels(name).set(size)
 
     def _idle(self, lag: int) -> None:
         self.spare.look_around(SCAN_IDLE)

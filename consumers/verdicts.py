@@ -1,8 +1,8 @@
 """Verdicts on what producers and operators send to `items` and `policies`, each given exactly once.
 
 The owner of clicks partition 0 gives them: an accepted policy goes to `internal.policies`, a
-refused record to its dead letters, and both kinds of policy verdict to `audit`. They are written in the
-worker's own transactions together with `judged`, the next offset of each judged partition, so that
+refused record to its dead letters, and both kinds of policy verdict to `audit`. All are written in
+the worker's own transactions with `judged`, the next offset of each judged partition, so that
 neither a crash nor a change of owner repeats or loses one. Knows no transaction.
 """
 

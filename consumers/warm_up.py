@@ -32,7 +32,7 @@ def warm_up() -> None:
         replica.put_item(item)
         vector = rng.normal(size=DIMENSION).astype(np.float32)
         replica.put_text_vector(item.item_id, text_hash(item_text(item)), vector)
-    policy = {"list": {"diversity": 0.3, "exploration": 0.3}}
+    policy: dict[str, object] = {"list": {"diversity": 0.3, "exploration": 0.3}}
     replica.put_policy("*", 0, policy)
     profiles = _Profiles()
     for start in range(0, EVENTS, BATCH):

@@ -58,6 +58,11 @@ class Watchdog:
             self._call = None
             self.tick()
 
+    @property
+    def in_time(self) -> bool:
+        """Whether the loop has not been silent for too long."""
+        return self._call is not None or time.monotonic() < self._deadline
+
     def stop(self) -> None:
         """Watch no more."""
         self._stopped.set()

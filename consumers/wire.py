@@ -67,7 +67,8 @@ def decode_standing(value: bytes) -> Standing:
     Raises:
         StateRejected: it is torn, or written by a newer version.
     """
-    return _of_format(value, Standing, "ledger")
+    standing: Standing = _of_format(value, Standing, "ledger")
+    return standing
 
 
 def encode_profile(profile: Profile) -> bytes:
@@ -102,7 +103,8 @@ def decode_accepted_policy(value: bytes) -> AcceptedPolicy:
     Raises:
         StateRejected: it is torn, or written by a newer version.
     """
-    return _of_format(value, AcceptedPolicy, "accepted policy")
+    accepted: AcceptedPolicy = _of_format(value, AcceptedPolicy, "accepted policy")
+    return accepted
 
 
 def vector_key(adapter_version: int, item_id: str) -> bytes:
