@@ -11,40 +11,40 @@ from stream_rec.statistics.co_visitation import UNIT
 
 
 @njit(cache=True, nogil=True)
-def spread_links(pool, counts, row, factors, dense, touched, found):  # type: ignore[no-untyped-def]
-    """Add one source's links, near and wide, into two dense arrays; return how many are touched.
+def spread_links(pool, counts, row, factors, linked, touched, found):  # type: ignore[no-untyped-def]
+    """Add one source's links into `linked` (items, 2), near and wide; return how many are touched.
 
-    Rows met for the first time are appended to `touched`. `factors` are the source's weights.
+    Rows met for the first time are appended to `touched`, which needs one place more than there are
+    items. `factors` are the source's positive weights, near and wide.
     """
     if row >= pool.start.shape[0]:
         return found
-    near, wide = dense
     shrunk = np.float32(1.0) / (np.float32(counts[row]) + np.float32(_SHRINK))
     scale = shrunk / np.float32(UNIT)
-    first, second = factors[0] * scale, factors[1] * scale
-    for slot in range(pool.start[row], pool.start[row] + pool.size[row]):
-        to, weight = pool.neighbours[slot], pool.weights[slot]
-        if to >= 0 and weight > 0:
-            if wide[to] == 0.0:
-                touched[found] = to
-                found += 1
-            near[to] += first * weight
-            wide[to] += second * weight
+    near, wide = factors[0] * scale, factors[1] * scale
+    start = pool.start[row]
+    for slot in range(start, start + pool.used[row]):
+        to, weight = pool.neighbours[slot], np.float32(max(pool.weights[slot], 0))
+        touched[found] = to
+        found += linked[to, 1] == 0.0 and weight > 0.0
+        linked[to, 0] += near * weight
+        linked[to, 1] += wide * weight
     return found
 
 
 @njit(cache=True, nogil=True)
-def spread_following(pool, counts, row, dense, touched):  # type: ignore[no-untyped-def]
+def spread_following(pool, counts, row, following, after):  # type: ignore[no-untyped-def]
     """Write how often each item came right after this one, shrunk; return how many."""
     found = 0
     if row >= pool.start.shape[0]:
         return found
     shrunk = np.float32(1.0) / (np.float32(counts[row]) + np.float32(_SHRINK_FOLLOWING))
-    for slot in range(pool.start[row], pool.start[row] + pool.size[row]):
+    start = pool.start[row]
+    for slot in range(start, start + pool.used[row]):
         to, weight = pool.neighbours[slot], pool.weights[slot]
-        if to >= 0 and weight > 0:
-            dense[to] = weight * shrunk
-            touched[found] = to
+        if weight > 0:
+            following[to] = weight * shrunk
+            after[found] = to
             found += 1
     return found
 

@@ -36,14 +36,24 @@ def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
     """Find the best of all rows that are allowed and not marked; return how many."""
-    most, held = heap.shape[0], 0
-    for row in range(scores.shape[0]):
-        score = scores[row]
-        if held == most and score <= keys[0]:
+    most, held, items = heap.shape[0], 0, scores.shape[0]
+    for start in range(0, items, _BLOCK):
+        block = scores[start : min(start + _BLOCK, items)]
+        if held == most and _largest(block) <= keys[0]:
             continue
-        if allowed[row] and mark[row] == 0:
-            held = offer(heap, keys, held, row, score)
+        for place in range(block.shape[0]):
+            score, row = block[place], start + place
+            if (held < most or score > keys[0]) and allowed[row] and mark[row] == 0:
+                held = offer(heap, keys, held, row, score)
     return held
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _largest(block):  # type: ignore[no-untyped-def]
+    largest = block[0]
+    for place in range(1, block.shape[0]):
+        largest = max(largest, block[place])
+    return largest
 
 
 @njit(cache=True, nogil=True)
@@ -57,3 +67,6 @@ def best_of_some(rows, scores, allowed, mark, heap, keys):  # type: ignore[no-un
         if allowed[row] and mark[row] == 0:
             held = offer(heap, keys, held, row, score)
     return held
+
+
+_BLOCK = 128  # most blocks hold no leader, and comparing a whole block costs little

@@ -39,9 +39,9 @@ class ItemView(NamedTuple):
     categories: NDArray[np.int32]  # (capacity, width) codes
     tags: NDArray[np.int32]
     brands: NDArray[np.int32]
-    category_items: NDArray[np.int64]  # (categories,) how many items carry each
-    tag_items: NDArray[np.int64]
-    brand_items: NDArray[np.int64]
+    category_telling: NDArray[np.float32]  # (categories,) log of one over the share of items
+    tag_telling: NDArray[np.float32]
+    brand_telling: NDArray[np.float32]
     category_top: NDArray[np.int32]  # (categories, n) most popular, -1 padded
     counts: NDArray[np.int64]
     last_seen_ms: NDArray[np.int64]
@@ -61,11 +61,10 @@ class ItemView(NamedTuple):
 class Dense(NamedTuple):
     """Dense arrays that compiled code leaves as it found them: zero."""
 
-    near: NDArray[np.float32]  # (items,) links of the newest sources
-    wide: NDArray[np.float32]  # (items,) links of many sources
+    linked: NDArray[np.float32]  # (items, 2) links of the newest sources, and of many
     following: NDArray[np.float32]  # (items,) links of the newest source alone
     mark: NDArray[np.int8]  # (items,)
-    touched: NDArray[np.int32]  # (items,)
+    touched: NDArray[np.int32]  # (items + 1,) by `linked`
     after: NDArray[np.int32]  # (items,) touched by `following`
     interest: NDArray[np.float32]  # (3, labels) of categories, tags and brands
 
@@ -79,7 +78,7 @@ class Scratch:
 
     def dense(self, items: int, labels: int) -> Dense:
         """Return dense arrays with room for this many items and labels of one kind."""
-        if len(self._dense.near) < items or self._dense.interest.shape[1] < labels:
+        if len(self._dense.linked) < items or self._dense.interest.shape[1] < labels:
             self._dense = _dense(items + items // 4, labels + labels // 4)
         return self._dense
 
@@ -92,11 +91,10 @@ class Scratch:
 
 def _dense(items: int, labels: int) -> Dense:
     return Dense(
-        near=np.zeros(items, np.float32),
-        wide=np.zeros(items, np.float32),
+        linked=np.zeros((items, 2), np.float32),
         following=np.zeros(items, np.float32),
         mark=np.zeros(items, np.int8),
-        touched=np.zeros(items, np.int32),
+        touched=np.zeros(items + 1, np.int32),
         after=np.zeros(items, np.int32),
         interest=np.zeros((3, labels), np.float32),
     )
@@ -111,6 +109,8 @@ class Views:
         self._trends_of: tuple[int, int, int, int] | None = None
         self._category_top: NDArray[np.int32] = np.zeros((0, _CATEGORY_TOP), np.int32)
         self._category_of: tuple[int, int] = (-1, -1)
+        self._telling_of = -1
+        self._telling_weights: list[NDArray[np.float32]] = []
 
     def trends(self, known: Knowledge, *, now_ms: int) -> Trends:
         """Return the popularity of this moment."""
@@ -139,9 +139,9 @@ class Views:
             categories=catalogue.categories.codes,
             tags=catalogue.tags.codes,
             brands=catalogue.brands.codes,
-            category_items=catalogue.categories.items_with,
-            tag_items=catalogue.tags.items_with,
-            brand_items=catalogue.brands.items_with,
+            category_telling=self._telling(catalogue)[0],
+            tag_telling=self._telling(catalogue)[1],
+            brand_telling=self._telling(catalogue)[2],
             category_top=self._leaders_of_categories(known, trends),
             counts=statistics.counts,
             last_seen_ms=statistics.last_seen_ms,
@@ -157,6 +157,18 @@ class Views:
             events_per_ms=trends.events_per_ms,
             rating_mean=statistics.rating_mean,
         )
+
+    def _telling(self, catalogue: Catalogue) -> list[NDArray[np.float32]]:
+        """Return how much each category, tag and brand says of an item that carries it."""
+        if self._telling_of != catalogue.changes:
+            self._telling_of = catalogue.changes
+            self._telling_weights = [
+                np.log(max(catalogue.count, 1) / np.clip(labels.items_with, 1, None))
+                .clip(0.0)
+                .astype(np.float32)
+                for labels in (catalogue.categories, catalogue.tags, catalogue.brands)
+            ]
+        return self._telling_weights
 
     def _leaders_of_categories(self, known: Knowledge, trends: Trends) -> NDArray[np.int32]:
         events, changes = known.statistics.events, known.catalogue.changes

@@ -67,7 +67,7 @@ def clear(view, users, user, dense, gathered, chosen):  # type: ignore[no-untype
     """Leave the dense arrays zero again; `gathered` is what `gather` returned."""
     _, touched, after = gathered
     for place in range(touched):
-        dense.near[dense.touched[place]] = dense.wide[dense.touched[place]] = 0.0
+        dense.linked[dense.touched[place]] = 0.0
     for place in range(after):
         dense.following[dense.after[place]] = 0.0
     for row in chosen:
@@ -113,7 +113,6 @@ def _admit(view, users, user, row, mark, chosen, count):  # type: ignore[no-unty
 def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
     """Spread the links of the newest sources over the dense arrays; return how many rows have any."""
     touched, gap = 0, 0
-    arrays = (dense.near, dense.wide)
     for entry in range(users.start[user], users.start[user + 1]):
         if not users.taken[entry]:
             continue
@@ -122,7 +121,7 @@ def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
             near = np.float32(_NEAR**gap) if gap < _NEAR_SOURCES else np.float32(0.0)
             factors = (pull * near, pull * np.float32(_WIDE**gap))
             touched = spread_links(
-                view.links, view.counts, row, factors, arrays, dense.touched, touched
+                view.links, view.counts, row, factors, dense.linked, dense.touched, touched
             )
         gap += 1
         if gap == _WIDE_SOURCES:
@@ -142,7 +141,7 @@ def newest_taken(users, user):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _admit_linked(view, users, user, touched, dense, heaps, chosen, count):  # type: ignore[no-untyped-def]
     rows, keys = heaps.rows[:_LINKED], heaps.keys[:_LINKED]
-    held = best_of_some(dense.touched[:touched], dense.near, view.allowed, dense.mark, rows, keys)
+    held = best_of_some(dense.touched[:touched], dense.linked[:, 0], view.allowed, dense.mark, rows, keys)
     for place in range(held):
         count = _admit(view, users, user, rows[place], dense.mark, chosen, count)
     last, after = newest_taken(users, user), 0
@@ -197,5 +196,5 @@ _TEXT = 100
 _OTHER = 40
 _CATEGORIES = 4
 _NEAR, _NEAR_SOURCES = 0.7, 20
-_WIDE, _WIDE_SOURCES = 0.93, 32
+_WIDE, _WIDE_SOURCES = 0.93, 20
 LARGEST_HEAP = max(_LINKED, _FOLLOWING, _TEXT, _OTHER)

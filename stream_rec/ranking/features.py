@@ -74,8 +74,8 @@ def describe(view, users, user, similar, dense, chosen, told):  # type: ignore[n
     for place in range(chosen.shape[0]):
         row, x = chosen[place], features[place]
         _tell_trend(view, row, x)
-        x[Feature.LINKED] = np.log(dense.near[row] + np.float32(1e-4))
-        x[Feature.LINKED_WIDE] = np.log(dense.wide[row] + np.float32(1e-4))
+        x[Feature.LINKED] = np.log(dense.linked[row, 0] + np.float32(1e-4))
+        x[Feature.LINKED_WIDE] = np.log(dense.linked[row, 1] + np.float32(1e-4))
         x[Feature.FOLLOWING] = np.log(dense.following[row] + np.float32(1e-3))
         x[Feature.LIKE_NEAR] = similar.text[text_of, row] if text_of >= 0 else 0.0
         x[Feature.LIKE_OTHER] = similar.other[other_of, row] if other_of >= 0 else 0.0
@@ -85,7 +85,9 @@ def describe(view, users, user, similar, dense, chosen, told):  # type: ignore[n
             x[Feature.LIKE_WIDE] = dot(vector, wide)
             if 0 <= last < view.matrix.shape[0]:
                 x[Feature.LIKE_LAST] = dot(vector, view.matrix[last])
-        _tell_own(users, user, row, x)
+        x[Feature.OWN_COUNT] = x[Feature.OWN_RECENCY] = 0.0
+        if users.repeats[user]:
+            _tell_own(users, user, row, x)
         x[Feature.LABELS] = _label_match(view, row, dense.interest)
         x[Feature.PRICE_GAP] = 0.0
         if price > 0.0 and view.price[row] >= 0.0:
@@ -174,16 +176,15 @@ def _add_interest(view, users, user, interest, factor):  # type: ignore[no-untyp
 def _label_match(view, row, interest):  # type: ignore[no-untyped-def]
     """Return the user's interest in an item's labels, averaged by how telling each label is."""
     total, weights = np.float32(0.0), np.float32(1.0)
-    items = np.float32(view.decayed.shape[0])
     codes_of = (view.categories, view.tags, view.brands)
-    items_with = (view.category_items, view.tag_items, view.brand_items)
+    telling_of = (view.category_telling, view.tag_telling, view.brand_telling)
     for kind in range(3):
         codes = codes_of[kind]
         for column in range(codes.shape[1]):
             code = codes[row, column]
             if code < 0:
                 break
-            telling = np.log(items / np.float32(max(items_with[kind][code], 1)))
+            telling = telling_of[kind][code]
             total += telling * min(max(interest[kind, code], np.float32(-3.0)), np.float32(3.0))
             weights += telling
     return total / weights

@@ -64,8 +64,9 @@ class Example:
 def score(known: Scorer, requests: Sequence[Request], *, now_ms: int) -> list[Scored]:
     """Score every list of a batch; `now_ms` is the stream's own time."""
     out = []
+    networks = {name: known.reranker(name) for name in {request.scenario for request in requests}}
     for request, found in zip(requests, _described(known, requests, now_ms), strict=True):
-        network = known.reranker(request.scenario)
+        network = networks[request.scenario]
         scores = network.scores(found.features, newness(found.history))
         scores -= np.float32(_PUSH) * found.push
         out.append(
@@ -142,7 +143,7 @@ def _described(known: Scorer, requests: Sequence[Request], now_ms: int) -> list[
     view = known.views.items(known, now_ms=now_ms)
     users = read_users(known.items, requests, now_ms=now_ms)
     similar = _similar(known, users)
-    labels = max(len(view.category_items), len(view.tag_items), len(view.brand_items))
+    labels = max(len(view.category_telling), len(view.tag_telling), len(view.brand_telling))
     dense = known.views.scratch.dense(len(known.items), labels)
     rows = np.empty(MOST * len(requests), np.int32)
     told = Told(np.empty((len(rows), len(Feature)), np.float32), np.empty(len(rows), np.float32))

@@ -1,9 +1,9 @@
 """Co-visitation: for each item the items consumed by the same users, with integer weights.
 
-A row is a small open-addressing table in one shared pool: neighbour and weight, in blocks of a power
-of two. Sums are integers, so the order of facts does not matter and a retraction cancels exactly.
-Zero weights are no links. Rows grow freely within the pool's budget; past it, a row of more than
-`SMALL` slots keeps its heavier half instead of growing. Knows rows, not item ids.
+A row is a sorted list of neighbours with their weights, in a block of one shared pool; blocks hold a
+power of two. Sums are integers, so the order of facts does not matter and a retraction cancels
+exactly. Zero weights are no links. Rows grow freely within the pool's budget; past it, a row of
+`SMALL` links or more keeps its heavier half instead of growing. Knows rows, not item ids.
 """
 
 from typing import NamedTuple
@@ -22,11 +22,11 @@ SMALL = 128
 class Pool(NamedTuple):
     """The arrays that compiled code reads: blocks of slots and where each row's block lies."""
 
-    neighbours: NDArray[np.int32]  # (slots,) -1 where empty
+    neighbours: NDArray[np.int32]  # (slots,)
     weights: NDArray[np.int32]  # (slots,)
     start: NDArray[np.int64]  # (rows,)
-    size: NDArray[np.int32]  # (rows,) a power of two, 0 for a row without links
-    used: NDArray[np.int32]  # (rows,) slots taken
+    size: NDArray[np.int32]  # (rows,) a power of two, 0 for a row without a block
+    used: NDArray[np.int32]  # (rows,) slots taken, the first ones, in ascending order
     free: NDArray[np.int64]  # (32,) first free block of each power of two, then the pool's end
 
 
@@ -47,7 +47,7 @@ class LinkTable:
         free = np.full(_CLASSES + 1, -1, np.int64)
         free[_CLASSES] = 0
         self.pool = Pool(
-            np.full(1 << 14, -1, np.int32),
+            np.zeros(1 << 14, np.int32),
             np.zeros(1 << 14, np.int32),
             np.zeros(1024, np.int64),
             np.zeros(1024, np.int32),
@@ -93,53 +93,26 @@ class LinkTable:
         pool = self.pool
         if row >= len(pool.start):
             return {}
-        block = slice(int(pool.start[row]), int(pool.start[row]) + int(pool.size[row]))
+        block = slice(int(pool.start[row]), int(pool.start[row]) + int(pool.used[row]))
         pairs = zip(pool.neighbours[block].tolist(), pool.weights[block].tolist(), strict=True)
-        return dict(sorted((to, weight) for to, weight in pairs if to >= 0 and weight != 0))
+        return {to: weight for to, weight in pairs if weight != 0}
 
     def links(self) -> Links:
         """Return all links, sorted by row and neighbour."""
-        source, to, weight = _links(self.pool, len(self.pool.start))
-        order = np.lexsort((to, source))
-        return Links(source[order], to[order], weight[order])
+        return Links(*_links(self.pool, len(self.pool.start)))
 
 
 @njit(cache=True, nogil=True)
-def spread(pool, row, factor, into, touched, count):  # type: ignore[no-untyped-def]
-    """Add `factor` times a row's positive weights into a dense array.
-
-    Rows met for the first time are appended to `touched`; return how many it holds then.
-    """
-    if row >= pool.start.shape[0]:
-        return count
-    start = pool.start[row]
-    for slot in range(start, start + pool.size[row]):
-        to, weight = pool.neighbours[slot], pool.weights[slot]
-        if to >= 0 and weight > 0:
-            if into[to] == 0.0:
-                touched[count] = to
-                count += 1
-            into[to] += factor * weight
-    return count
-
-
-@njit(cache=True, nogil=True)
-def link(pool, row, to):  # type: ignore[no-untyped-def]
-    """Return the weight of one link, 0 when there is none."""
-    if row >= pool.start.shape[0] or pool.size[row] == 0:
-        return np.int32(0)
-    slot = _find(pool.neighbours, pool.start[row], pool.size[row], to)
-    return pool.weights[slot] if pool.neighbours[slot] == to else np.int32(0)
-
-
-@njit(cache=True, nogil=True)
-def _find(neighbours, start, size, to):  # type: ignore[no-untyped-def]
-    """Return the slot of a neighbour, or the empty slot where it belongs."""
-    mask = np.int64(size - 1)
-    offset = ((np.int64(to) * 2654435761) >> 12) & mask
-    while neighbours[start + offset] != to and neighbours[start + offset] >= 0:
-        offset = (offset + 1) & mask
-    return start + offset
+def _find(neighbours, start, used, to):  # type: ignore[no-untyped-def]
+    """Return the first slot of a row whose neighbour is not below `to`."""
+    lower, upper = start, start + used
+    while lower < upper:
+        middle = (lower + upper) >> 1
+        if neighbours[middle] < to:
+            lower = middle + 1
+        else:
+            upper = middle
+    return lower
 
 
 @njit(cache=True, nogil=True)
@@ -165,63 +138,60 @@ def _take(neighbours, weights, free, size):  # type: ignore[no-untyped-def]
             grown[: neighbours.shape[0]] = neighbours
             values[: weights.shape[0]] = weights
             neighbours, weights = grown, values
-    neighbours[block : block + size] = -1
-    weights[block : block + size] = 0
     return neighbours, weights, block
 
 
 @njit(cache=True, nogil=True)
-def _live(neighbours, weights, start, size, most):  # type: ignore[no-untyped-def]
-    """Return a block's links other than zero, the `most` heaviest of them, as sort keys."""
-    keys, live = np.empty(size, np.int64), 0
-    for slot in range(start, start + size):
-        if neighbours[slot] >= 0 and weights[slot] != 0:
-            keys[live] = (np.int64(weights[slot]) << 32) | np.int64(neighbours[slot])
-            live += 1
-    if live <= most:
-        return keys[:live]
-    return np.sort(keys[:live])[live - most :]
+def _compact(neighbours, weights, start, used, least):  # type: ignore[no-untyped-def]
+    """Drop the links of a row whose weight is below `least` or zero; return how many stay."""
+    kept = 0
+    for slot in range(start, start + used):
+        if weights[slot] != 0 and weights[slot] >= least:
+            neighbours[start + kept] = neighbours[slot]
+            weights[start + kept] = weights[slot]
+            kept += 1
+    return kept
 
 
 @njit(cache=True, nogil=True)
 def _make_room(neighbours, weights, directory, row, budget):  # type: ignore[no-untyped-def]
-    """Rebuild a row's block without zeros: larger, or lighter by half where the pool is full."""
+    """Make room in a full row: drop zeros, take a larger block, or keep the heavier half."""
     start, size, used, free = directory
     old, old_size = start[row], size[row]
-    new_size = max(np.int32(4), old_size * 2)
-    most = new_size
-    full = free[_class(new_size)] < 0 and free[_CLASSES] + new_size > budget
-    keys = _live(neighbours, weights, old, old_size, most)
-    if old_size > 0 and (2 * keys.shape[0] < old_size or (new_size > SMALL and full)):
-        new_size, most = old_size, old_size * 3 // 8
-        keys = _live(neighbours, weights, old, old_size, max(most, 1))
-        neighbours[old : old + old_size] = -1
-        weights[old : old + old_size] = 0
-    else:
-        neighbours, weights, block = _take(neighbours, weights, free, new_size)
-        if old_size > 0:
-            weights[old] = free[_class(old_size)]
-            free[_class(old_size)] = old
-        start[row], size[row] = block, new_size
-    for key in keys:
-        to = np.int32(key & 0x7FFFFFFF)
-        slot = _find(neighbours, start[row], new_size, to)
-        neighbours[slot], weights[slot] = to, np.int32(key >> 32)
-    used[row] = keys.shape[0]
+    new_size = max(np.int32(4), np.int32(old_size * 2))
+    if old_size > 0:
+        used[row] = _compact(neighbours, weights, old, used[row], _NO_LEAST)
+        if 4 * used[row] <= 3 * old_size:
+            return neighbours, weights
+        full = free[_class(new_size)] < 0 and free[_CLASSES] + new_size > budget
+        if old_size >= SMALL and full:
+            middle = np.sort(weights[old : old + used[row]])[used[row] // 2]
+            used[row] = _compact(neighbours, weights, old, used[row], middle + 1)
+            return neighbours, weights
+    neighbours, weights, block = _take(neighbours, weights, free, new_size)
+    for slot in range(used[row]):
+        neighbours[block + slot] = neighbours[old + slot]
+        weights[block + slot] = weights[old + slot]
+    if old_size > 0:
+        weights[old] = free[_class(old_size)]
+        free[_class(old_size)] = old
+    start[row], size[row] = block, new_size
     return neighbours, weights
 
 
 @njit(cache=True, nogil=True)
 def _add_one(neighbours, weights, directory, row, to, value, budget):  # type: ignore[no-untyped-def]
     start, size, used, _ = directory
-    if size[row] > 0:
-        slot = _find(neighbours, start[row], size[row], to)
-        if neighbours[slot] == to:
-            weights[slot] += value
-            return neighbours, weights
-    if 4 * (used[row] + 1) > 3 * size[row]:
+    slot = _find(neighbours, start[row], used[row], to)
+    if slot < start[row] + used[row] and neighbours[slot] == to:
+        weights[slot] += value
+        return neighbours, weights
+    if used[row] == size[row]:
         neighbours, weights = _make_room(neighbours, weights, directory, row, budget)
-    slot = _find(neighbours, start[row], size[row], to)
+        slot = _find(neighbours, start[row], used[row], to)
+    for place in range(start[row] + used[row], slot, -1):
+        neighbours[place] = neighbours[place - 1]
+        weights[place] = weights[place - 1]
     neighbours[slot], weights[slot] = to, value
     used[row] += 1
     return neighbours, weights
@@ -269,14 +239,15 @@ def _links(pool, rows):  # type: ignore[no-untyped-def]
     source, to = np.empty(total, np.int32), np.empty(total, np.int32)
     weight, found = np.empty(total, np.int32), 0
     for row in range(min(rows, pool.start.shape[0])):
-        for slot in range(pool.start[row], pool.start[row] + pool.size[row]):
-            if pool.neighbours[slot] >= 0 and pool.weights[slot] != 0:
+        for slot in range(pool.start[row], pool.start[row] + pool.used[row]):
+            if pool.weights[slot] != 0:
                 source[found], to[found] = row, pool.neighbours[slot]
                 weight[found] = pool.weights[slot]
                 found += 1
     return source[:found], to[:found], weight[:found]
 
 
+_NO_LEAST = -(1 << 31)
 _CLASSES = 31  # powers of two that a block may have
 _LEAST_BUDGET = 1 << 22  # slots: small catalogues are never cut
 _SLOTS_PER_ROW = 160  # 1.3 KB an item
