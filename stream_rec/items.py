@@ -3,7 +3,6 @@
 Knows the contract's fields; a wrong type in an optional field is kept in `properties`, not refused.
 """
 
-import math
 from hashlib import blake2b
 from typing import Any
 
@@ -80,7 +79,12 @@ def item_text(item: Item) -> str:
     'Quiet fan | Acme | Home'
     """
     labels = ", ".join(dict.fromkeys((*item.categories, *item.tags)))
-    parts = (item.title, item.brand, labels[:_LABEL_CHARACTERS], (item.description or "")[:_DESCRIPTION_CHARACTERS])
+    parts = (
+        (item.title or "")[:_TITLE_CHARACTERS],
+        (item.brand or "")[:_LABEL_CHARACTERS],
+        labels[:_LABEL_CHARACTERS],
+        (item.description or "")[:_DESCRIPTION_CHARACTERS],
+    )
     return " | ".join(part for part in parts if part)
 
 
@@ -98,16 +102,22 @@ def _text(value: Any) -> str:
 def _labels(value: Any) -> tuple[str, ...]:
     """Strings, or nested lists of strings, flattened in order without repeats."""
     if isinstance(value, str):
-        return (value,)
+        return (value,) if value else ()
     flat: dict[str, None] = {}
-    for entry in value:
-        for label in (entry,) if isinstance(entry, str) else entry:
+    for entry in _list(value):
+        for label in (entry,) if isinstance(entry, str) else _list(entry):
             flat[_text(label)] = None
-    return tuple(flat)[:MAX_LABELS]
+    return tuple(label for label in flat if label)[:MAX_LABELS]
 
 
-def _price(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _MOST:
         raise TypeError
     return float(value)
 
@@ -125,7 +135,7 @@ def _vectors(value: Any) -> dict[str, list[float]]:
     for name, vector in value.items():
         if not isinstance(vector, list) or not 0 < len(vector) <= MAX_DIMENSION:
             raise TypeError
-        vectors[name] = [_price(entry) for entry in vector]
+        vectors[name] = [_finite(entry) for entry in vector]
     return vectors
 
 
@@ -135,10 +145,12 @@ _READERS: dict[str, Any] = {
     "categories": _labels,
     "tags": _labels,
     "brand": _text,
-    "price": _price,
+    "price": _finite,
     "available": _flag,
     "published_at": lambda value: fields.milliseconds(value, "published_at"),
     "vectors": _vectors,
 }
+_TITLE_CHARACTERS = 300
 _LABEL_CHARACTERS = 150
 _DESCRIPTION_CHARACTERS = 300
+_MOST = 1e15  # its square, summed over a vector, still fits a single-precision float

@@ -81,7 +81,9 @@ def identifier(record: Mapping[str, Any], field: str, default: str | None = None
     if not isinstance(value, str):
         raise InvalidRecord(f"{field} must be text, not {type(value).__name__}", stage="validate")
     if not value or len(value) > MAX_ID_CHARACTERS:
-        raise InvalidRecord(f"{field} must have 1 to {MAX_ID_CHARACTERS} characters", stage="validate")
+        raise InvalidRecord(
+            f"{field} must have 1 to {MAX_ID_CHARACTERS} characters", stage="validate"
+        )
     if not value.isprintable():
         raise InvalidRecord(f"{field} holds control or invisible characters", stage="validate")
     return value
@@ -106,8 +108,10 @@ def number(record: Mapping[str, Any], field: str, *, bound: float = 1e9) -> floa
         except ValueError as error:
             raise InvalidRecord(f"{field} is not a number", stage="validate") from error
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidRecord(f"{field} must be a number, not {type(value).__name__}", stage="validate")
-    if not math.isfinite(value) or abs(value) > bound:
+        raise InvalidRecord(
+            f"{field} must be a number, not {type(value).__name__}", stage="validate"
+        )
+    if not abs(value) <= bound:  # nor is NaN; an integer may be too large to be made a float
         raise InvalidRecord(f"{field} is out of bounds", stage="validate")
     return float(value)
 
@@ -135,9 +139,9 @@ def milliseconds(value: Any, field: str = "timestamp") -> int:
             return _within(value, field)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRecord(f"{field} must be a time, not {type(value).__name__}", stage="validate")
-    if not math.isfinite(value):
-        raise InvalidRecord(f"{field} is out of bounds", stage="validate")
     size = abs(value)
+    if not size < 1e18:  # nor is NaN; an integer may be too large to be made a float
+        raise InvalidRecord(f"{field} is out of bounds", stage="validate")
     return _within(value * 1000 if size < 1e11 else value if size < 1e14 else value / 1000, field)
 
 
