@@ -105,7 +105,7 @@ def _make_product(
         tags=(use, size, *(["new"] if newcomer else [])),
         quality=quality,
         looks=tuple(rng.gauss(0, 1) for _ in range(LOOKS)),
-        appeal=0.9 * rng.gauss(0, 1) + 0.6 * mean,
+        appeal=1.3 * rng.gauss(0, 1) + 0.6 * mean,
         price_level=level,
         newcomer=newcomer,
     )

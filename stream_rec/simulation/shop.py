@@ -62,11 +62,12 @@ class Shop:
     def happenings(self, count: int, start_ms: int, interval_ms: int) -> Iterator[Happening]:
         """Yield `count` events, and the newcomers' items evenly among the first nine tenths.
 
-        A newcomer is clicked only after its item has been yielded.
+        A newcomer is met only after its item has been yielded. Another `count` is another stream,
+        since newcomers appear at other times.
         """
         traffic = Traffic(self)
         waiting = deque(product for product in self.products if product.newcomer)
-        gap = max(1, 9 * count // (10 * (len(waiting) + 1)))
+        gap = max(LEAST_GAP, 9 * count // (10 * (len(waiting) + 1)))
         for number in range(count):
             now_ms = start_ms + number * interval_ms
             if number and number % gap == 0 and waiting:
@@ -89,7 +90,7 @@ class Traffic:
             if not product.newcomer:
                 self.put_on_shelf(product)
         self._activity = [shopper.activity for shopper in self.shoppers]
-        places = max(2, min(len(self.shoppers) // AT_ONCE, 64))
+        places = max(1, min(len(self.shoppers) // AT_ONCE, 64))
         self._inside: list[deque[Record]] = [deque() for _ in range(places)]
         self._sessions = 0
 
@@ -124,7 +125,7 @@ class Traffic:
             acts.append(self._act("view" if rng.random() < 0.25 else "click", shopper, product))
             if rng.random() < STRAY:
                 acts.append(self._act("click", shopper, self._passing(shopper, need)))
-        if seen and rng.random() < DECIDED:
+        if rng.random() < DECIDED:
             acts += self._purchase(shopper, seen[-1])
         return acts
 
@@ -144,7 +145,7 @@ class Traffic:
         kind = self._rng.choice([*shelf[0].kind.goes_with, *self._shelves])
         use = shopper.uses[kind]
         found = pick(self._rng, shopper, self._shelves[kind], use=use, count=1)
-        return found[0] if found else shelf[0]
+        return found[0]
 
     def _review(self, shopper: Shopper, product: Product) -> Record:
         review = write_review(self._rng, product, shopper.cares)
@@ -164,6 +165,8 @@ class Traffic:
 YEAR_MS = 365 * 24 * 3600 * 1000
 AT_ONCE = 10
 """One shopper in ten is inside at any time."""
+LEAST_GAP = 20
+"""Events between two newcomers; a short stream sees only some of them."""
 LOOKED_AT = (2, 3, 3, 4, 5, 6)
 STRAY = 0.15
 DECIDED = 0.6

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from stream_rec.simulation.aspects import ASPECTS
 from stream_rec.simulation.catalogue import Product
 from stream_rec.simulation.shop import Record, Shop
 
@@ -30,18 +31,13 @@ def story(shop: Shop, start_ms: int, interval_ms: int) -> list[Scene]:
     No other shopper has her name. Scenes are `interval_ms` apart, from `start_ms` on.
     """
     bought, *others = _shortlist(shop)
-    part = bought.kind.aspects[ASPECT]
-    review = {
-        "rating": 2,
-        "title": "Loud",
-        "text": f"Great picture, but the {part} is unbearable.",
-    }
+    review = {"rating": 2, "title": "Loud", "text": _review_text(bought)}
     acts: list[tuple[str, str, Product, Record]] = [
         *(("Nora looks at a monitor for her office", "click", other, {}) for other in others),
-        ("and at one with a great picture", "click", bought, {}),
+        ("and at one more", "click", bought, {}),
         ("puts it into the cart", "cart", bought, {}),
         ("and buys it", "purchase", bought, {"value": bought.price}),
-        ("A week later: the fan is unbearable", "review", bought, review),
+        ("Nora writes: the fan is unbearable", "review", bought, review),
     ]
     return [
         Scene(
@@ -62,10 +58,25 @@ def story(shop: Shop, start_ms: int, interval_ms: int) -> list[Scene]:
     ]
 
 
+def _review_text(product: Product) -> str:
+    """Praise a product for what it does best, the picture first, and blame its noise."""
+    rest = {aspect: value for aspect, value in product.quality.items() if aspect != ASPECT}
+    best = "picture" if rest["picture"] >= 0.2 else max(rest, key=rest.__getitem__)
+    blame = f"the {product.kind.aspects[ASPECT]} is unbearable."
+    if rest[best] <= 0:
+        return blame.capitalize()
+    return f"{ASPECTS[best].praise[0]}, but {blame}"
+
+
 def _shortlist(shop: Shop) -> list[Product]:
-    """Return the product to be regretted, loud with a good picture, and three to look at first."""
+    """Return the product to be regretted, then three to look at before it.
+
+    It is the loudest, if it can be one with a good picture.
+    """
     range_ = [p for p in shop.products if (p.kind.name, p.use) == NEED and not p.newcomer]
-    range_.sort(key=lambda p: p.quality[ASPECT] - max(0.0, p.quality["picture"]))
+    range_.sort(
+        key=lambda p: (p.quality[ASPECT] > -0.2 or p.quality["picture"] < 0.2, p.quality[ASPECT])
+    )
     bought, *rest = range_
     rest.sort(key=lambda p: -p.appeal)
     return [bought, *rest[:3]]

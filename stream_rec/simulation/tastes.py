@@ -47,7 +47,10 @@ def make_shopper(rng: Random, user_id: str) -> Shopper:
     return Shopper(
         user_id=user_id,
         activity=math.exp(rng.gauss(0, 0.7)),
-        favourites={kind.name: math.exp(rng.gauss(0, 1.6)) for kind in KINDS},
+        favourites={
+            kind.name: math.exp(rng.gauss(-DEMAND_FALL * row, 1.6))
+            for row, kind in enumerate(KINDS)
+        },
         uses={kind.name: rng.choice([*kind.uses]) for kind in KINDS},
         cares={aspect: math.exp(rng.gauss(0, 0.7)) for aspect in ASPECTS},
         looks=[rng.gauss(0, 1) for _ in range(LOOKS)],
@@ -111,16 +114,18 @@ def liking(shopper: Shopper, product: Product, use: str) -> float:
 def pick(
     rng: Random, shopper: Shopper, products: Sequence[Product], *, use: str, count: int
 ) -> list[Product]:
-    """Draw products by liking, without repeats (Gumbel top-k), the most liked last."""
-    liked = [
-        (liking(shopper, product, use), product)
-        for product in products
-        if product.item_id not in shopper.owned
-    ]
+    """Draw products by liking, without repeats (Gumbel top-k), the most liked last.
+
+    What the shopper owns is passed over, unless nothing else is left.
+    """
+    new = [product for product in products if product.item_id not in shopper.owned]
+    liked = [(liking(shopper, product, use), product) for product in new or products]
     drawn = sorted(liked, key=lambda pair: -(pair[0] - math.log(rng.expovariate(1.0))))[:count]
     return [product for _, product in sorted(drawn, key=lambda pair: pair[0])]
 
 
+DEMAND_FALL = 0.08
+"""Departments are listed from the most wanted on: each kind less so than the one before."""
 WANDER = 0.12
 TURN = 0.04
 KEEP = 0.65
