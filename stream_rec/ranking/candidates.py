@@ -1,7 +1,8 @@
 """Candidates of one list: the union of what every expert puts first, without what may not be shown.
 
 Compiled code over one user at a time; `gather` also leaves the user's links in the dense arrays,
-where features are read from them, and `clear` takes everything back.
+where features are read from them, and `clear` takes everything back. A function is called once per
+expert, never once per item: passing a view along costs more than looking at an item.
 """
 
 from typing import NamedTuple
@@ -41,24 +42,35 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
 
     Returns how many there are, and how many rows `touched` and `after` hold.
     """
-    _bar(view, users, user, dense.mark)
-    count = 0
-    for row in view.top:
-        count = _admit(view, users, user, row, dense.mark, chosen, count)
+    mark, allowed = dense.mark, view.allowed
+    _bar(view, users, user, mark, BARRED)
+    filters = users.blooms[users.bloom_start[user] : users.bloom_start[user + 1]]
+    door = (allowed, view.hashes, filters, mark)
+    count = _admit(door, view.top, chosen, 0)
     touched = _spread(view, users, user, dense)
-    count, after = _admit_linked(view, users, user, touched, dense, heaps, chosen, count)
+    rows, keys = heaps.rows[:_LINKED], heaps.keys[:_LINKED]
+    held = best_of_some(dense.touched[:touched], dense.linked[:, 0], allowed, mark, rows, keys)
+    count = _admit(door, rows[:held], chosen, count)
+    after = 0
+    last = newest_taken(users.start, users.taken, users.rows, user)
+    if last >= 0:
+        after = spread_following(view.following, view.counts, last, dense.following, dense.after)
+        rows, keys = heaps.rows[:_FOLLOWING], heaps.keys[:_FOLLOWING]
+        held = best_of_some(dense.after[:after], dense.following, allowed, mark, rows, keys)
+        count = _admit(door, rows[:held], chosen, count)
     if similar.text_of[user] >= 0:
-        scores = similar.text[similar.text_of[user]]
-        count = _admit_best(view, users, user, scores, _TEXT, dense, heaps, chosen, count)
+        rows, keys = heaps.rows[:_TEXT], heaps.keys[:_TEXT]
+        held = best_of_all(similar.text[similar.text_of[user]], allowed, mark, rows, keys)
+        count = _admit(door, rows[:held], chosen, count)
     if similar.other_of[user] >= 0:
-        scores = similar.other[similar.other_of[user]]
-        count = _admit_best(view, users, user, scores, _OTHER, dense, heaps, chosen, count)
-    count = _admit_categories(view, users, user, dense, chosen, count)
+        rows, keys = heaps.rows[:_OTHER], heaps.keys[:_OTHER]
+        held = best_of_all(similar.other[similar.other_of[user]], allowed, mark, rows, keys)
+        count = _admit(door, rows[:held], chosen, count)
+    held = _category_leaders(view, users, user, heaps.rows)
+    count = _admit(door, heaps.rows[:held], chosen, count)
     if users.repeats[user]:
-        for entry in range(users.start[user], users.start[user + 1]):
-            if users.taken[entry]:
-                row = users.rows[entry]
-                count = _admit(view, users, user, row, dense.mark, chosen, count)
+        own = slice(users.start[user], users.start[user + 1])
+        count = _admit(door, users.rows[own][users.taken[own]], chosen, count)
     return count, touched, after
 
 
@@ -66,127 +78,110 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
 def clear(view, users, user, dense, gathered, chosen):  # type: ignore[no-untyped-def]
     """Leave the dense arrays zero again; `gathered` is what `gather` returned."""
     _, touched, after = gathered
-    for place in range(touched):
-        dense.linked[dense.touched[place]] = 0.0
-    for place in range(after):
-        dense.following[dense.after[place]] = 0.0
+    linked, following, mark = dense.linked, dense.following, dense.mark
+    for row in dense.touched[:touched]:
+        linked[row, 0] = linked[row, 1] = 0.0
+    for row in dense.after[:after]:
+        following[row] = 0.0
     for row in chosen:
-        dense.mark[row] = FREE
-    _bar(view, users, user, dense.mark, FREE)
+        mark[row] = FREE
+    _bar(view, users, user, mark, FREE)
 
 
 @njit(cache=True, nogil=True)
-def _bar(view, users, user, mark, value=BARRED):  # type: ignore[no-untyped-def]
+def newest_taken(start, taken, rows, user):  # type: ignore[no-untyped-def]
+    """Return the row of the user's newest consumed item, -1 for none."""
+    for entry in range(start[user], start[user + 1]):
+        if taken[entry]:
+            return rows[entry]
+    return np.int32(-1)
+
+
+@njit(cache=True, nogil=True)
+def _bar(view, users, user, mark, value):  # type: ignore[no-untyped-def]
+    """Mark what may not be shown, as far as it is known item by item."""
+    rows, barred = users.rows, users.barred
     for entry in range(users.start[user], users.start[user + 1]):
-        if users.barred[entry]:
-            mark[users.rows[entry]] = value
+        if barred[entry]:
+            mark[rows[entry]] = value
+    slot_hash, slot_row, hashes = view.slot_hash, view.slot_row, users.hashes
     for place in range(users.hash_start[user], users.hash_start[user + 1]):
-        row = find_row(view.slot_hash, view.slot_row, users.hashes[place])
+        row = find_row(slot_hash, slot_row, hashes[place])
         if row >= 0:
             mark[row] = value
 
 
 @njit(cache=True, nogil=True)
-def _in_filter(hashed, bloom):  # type: ignore[no-untyped-def]
-    low, high = hashed & np.uint64(0xFFFFFFFF), (hashed >> np.uint64(32)) | np.uint64(1)
-    for probe in range(PROBES):
-        place = (low + np.uint64(probe) * high) % np.uint64(BLOOM_BITS)
-        if not (bloom[place >> np.uint64(3)] >> np.uint8(place & np.uint64(7))) & 1:
-            return False
-    return True
+def _admit(door, rows, chosen, count):  # type: ignore[no-untyped-def]
+    """Take items among the candidates, unless they are there or must not be; return how many."""
+    allowed, hashes, filters, mark = door
+    for row in rows:
+        if mark[row] != FREE or not allowed[row] or count == chosen.shape[0]:
+            continue
+        if filters.shape[0] > 0 and _in_filters(hashes[row], filters):
+            continue
+        mark[row] = CHOSEN
+        chosen[count] = row
+        count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _admit(view, users, user, row, mark, chosen, count):  # type: ignore[no-untyped-def]
-    """Take one item among the candidates, unless it is one or must not be."""
-    if mark[row] != FREE or not view.allowed[row] or count == chosen.shape[0]:
-        return count
-    for place in range(users.bloom_start[user], users.bloom_start[user + 1]):
-        if _in_filter(view.hashes[row], users.blooms[place]):
-            return count
-    mark[row] = CHOSEN
-    chosen[count] = row
-    return count + 1
+def _in_filters(hashed, filters):  # type: ignore[no-untyped-def]
+    """Return whether any Bloom filter holds a hash; probes as in `profiles.consumed.probes`."""
+    low, high = hashed & np.uint64(0xFFFFFFFF), (hashed >> np.uint64(32)) | np.uint64(1)
+    for number in range(filters.shape[0]):
+        hits = 0
+        for probe in range(PROBES):
+            place = (low + np.uint64(probe) * high) % np.uint64(BLOOM_BITS)
+            byte = filters[number, place >> np.uint64(3)]
+            hits += (byte >> np.uint8(place & np.uint64(7))) & 1
+        if hits == PROBES:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
 def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
     """Spread the links of the newest sources over the dense arrays; return how many rows have any."""
-    touched, gap = 0, 0
+    taken, rows, pulls = users.taken, users.rows, users.pull
+    linked, touched, links, counts = dense.linked, dense.touched, view.links, view.counts
+    found, gap = 0, 0
     for entry in range(users.start[user], users.start[user + 1]):
-        if not users.taken[entry]:
+        if not taken[entry]:
             continue
-        pull, row = users.pull[entry], users.rows[entry]
-        if pull > 0.0:
-            near = np.float32(_NEAR**gap) if gap < _NEAR_SOURCES else np.float32(0.0)
-            factors = (pull * near, pull * np.float32(_WIDE**gap))
-            touched = spread_links(
-                view.links, view.counts, row, factors, dense.linked, dense.touched, touched
+        if pulls[entry] > 0.0:
+            factors = (
+                pulls[entry] * np.float32(_NEAR**gap),
+                pulls[entry] * np.float32(_WIDE**gap),
             )
+            found = spread_links(links, counts, rows[entry], factors, linked, touched, found)
         gap += 1
-        if gap == _WIDE_SOURCES:
+        if gap == _SOURCES:
             break
-    return touched
+    return found
 
 
 @njit(cache=True, nogil=True)
-def newest_taken(users, user):  # type: ignore[no-untyped-def]
-    """Return the row of the user's newest consumed item, -1 for none."""
-    for entry in range(users.start[user], users.start[user + 1]):
-        if users.taken[entry]:
-            return users.rows[entry]
-    return np.int32(-1)
-
-
-@njit(cache=True, nogil=True)
-def _admit_linked(view, users, user, touched, dense, heaps, chosen, count):  # type: ignore[no-untyped-def]
-    rows, keys = heaps.rows[:_LINKED], heaps.keys[:_LINKED]
-    held = best_of_some(dense.touched[:touched], dense.linked[:, 0], view.allowed, dense.mark, rows, keys)
-    for place in range(held):
-        count = _admit(view, users, user, rows[place], dense.mark, chosen, count)
-    last, after = newest_taken(users, user), 0
-    if last >= 0:
-        after = spread_following(
-            view.following, view.counts, last, dense.following, dense.after
-        )
-        rows, keys = heaps.rows[:_FOLLOWING], heaps.keys[:_FOLLOWING]
-        held = best_of_some(
-            dense.after[:after], dense.following, view.allowed, dense.mark, rows, keys
-        )
-        for place in range(held):
-            count = _admit(view, users, user, rows[place], dense.mark, chosen, count)
-    return count, after
-
-
-@njit(cache=True, nogil=True)
-def _admit_best(view, users, user, scores, most, dense, heaps, chosen, count):  # type: ignore[no-untyped-def]
-    rows, keys = heaps.rows[:most], heaps.keys[:most]
-    held = best_of_all(scores, view.allowed, dense.mark, rows, keys)
-    for place in range(held):
-        count = _admit(view, users, user, rows[place], dense.mark, chosen, count)
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _admit_categories(view, users, user, dense, chosen, count):  # type: ignore[no-untyped-def]
-    """Take the leaders of the categories of the newest liked items."""
-    asked = 0
+def _category_leaders(view, users, user, out):  # type: ignore[no-untyped-def]
+    """Write the leaders of the categories of the newest liked items; return how many."""
+    categories, leaders = view.categories, view.category_top
+    asked, count = 0, 0
     for entry in range(users.start[user], users.start[user + 1]):
         if users.near[entry] <= 0.0:
             continue
         row = users.rows[entry]
-        for column in range(view.categories.shape[1]):
-            code = view.categories[row, column]
-            if code < 0:
+        for column in range(categories.shape[1]):
+            code = categories[row, column]
+            if code < 0 or asked == _CATEGORIES:
                 break
-            if code >= view.category_top.shape[0] or view.category_top[code, 0] < 0:
+            if code >= leaders.shape[0] or leaders[code, 0] < 0:
                 continue
-            for leader in view.category_top[code]:
-                if leader >= 0:
-                    count = _admit(view, users, user, leader, dense.mark, chosen, count)
+            for rank in range(leaders.shape[1]):
+                if leaders[code, rank] >= 0:
+                    out[count] = leaders[code, rank]
+                    count += 1
             asked += 1
-            if asked == _CATEGORIES:
-                return count
     return count
 
 
@@ -195,6 +190,5 @@ _FOLLOWING = 40  # by what came right after the newest item
 _TEXT = 100
 _OTHER = 40
 _CATEGORIES = 4
-_NEAR, _NEAR_SOURCES = 0.7, 20
-_WIDE, _WIDE_SOURCES = 0.93, 20
+_NEAR, _WIDE, _SOURCES = 0.7, 0.93, 20  # what each older source of links counts
 LARGEST_HEAP = max(_LINKED, _FOLLOWING, _TEXT, _OTHER)

@@ -29,15 +29,23 @@ class Reranker:
         self._first: NDArray[np.float32] = np.zeros_like(self.weights)  # Adam's moments
         self._second: NDArray[np.float32] = np.zeros_like(self.weights)
 
-    def scores(self, features: NDArray[np.float32], newness: float) -> NDArray[np.float32]:
+    def scores(
+        self, features: NDArray[np.float32], newness: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Score candidates, (candidates, features) to (candidates,); changes nothing.
 
         Args:
-            features: As `features.describe` wrote them.
-            newness: 1 for a user without history, falling to 0 with the fifth item.
+            features: As `features.describe` wrote them; candidates of many users at once.
+            newness: Of each candidate's user: 1 without history, falling to 0 with the fifth item.
         """
+        z = np.empty_like(features)
+        _standardise(features, (CENTRE, SCALE), z)
+        hidden, bias, output, linear = _parts(self.weights, len(Feature))
+        count = len(Feature)
+        active = z @ np.concatenate((hidden[:count], hidden[count:]), axis=1)
+        straight = z @ np.stack((linear[:count], linear[count:]), axis=1)
         out = np.empty(len(features), np.float32)
-        _scores(features, np.float32(newness), self.weights, (CENTRE, SCALE), out)
+        _combine(active, straight, newness, (bias, output), out)
         return out
 
     def learn(self, features: NDArray[np.float32], taken: int, newness: float) -> None:
@@ -158,13 +166,22 @@ def _forward(z, folded, active):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _scores(features, newness, weights, scales, out):  # type: ignore[no-untyped-def]
-    count = features.shape[1]
-    folded = _folded(weights, newness, count)
-    z, active = np.empty(count, np.float32), np.empty(HIDDEN, np.float32)
+def _standardise(features, scales, z):  # type: ignore[no-untyped-def]
+    for place in range(z.shape[0]):
+        _standardised(features[place], scales, z[place])
+
+
+@njit(cache=True, nogil=True)
+def _combine(active, straight, newness, layer, out):  # type: ignore[no-untyped-def]
+    """Join the two halves of each layer by the user's newness, and score."""
+    bias, output = layer
     for place in range(out.shape[0]):
-        _standardised(features[place], scales, z)
-        out[place] = _forward(z, folded, active)
+        new = newness[place]
+        score = straight[place, 0] + new * straight[place, 1]
+        for unit in range(HIDDEN):
+            value = active[place, unit] + new * active[place, HIDDEN + unit] + bias[unit]
+            score += max(value, np.float32(0.0)) * output[unit]
+        out[place] = score
 
 
 @njit(cache=True, nogil=True)

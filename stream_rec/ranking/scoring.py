@@ -63,18 +63,31 @@ class Example:
 
 def score(known: Scorer, requests: Sequence[Request], *, now_ms: int) -> list[Scored]:
     """Score every list of a batch; `now_ms` is the stream's own time."""
-    out = []
-    networks = {name: known.reranker(name) for name in {request.scenario for request in requests}}
-    for request, found in zip(requests, _described(known, requests, now_ms), strict=True):
-        network = networks[request.scenario]
-        scores = network.scores(found.features, newness(found.history))
-        scores -= np.float32(_PUSH) * found.push
-        out.append(
-            Scored(
-                rows=found.rows, scores=scores, features=found.features, history=found.history
+    found = _described(known, requests, now_ms)
+    out: list[Scored | None] = [None] * len(requests)
+    for scenario in dict.fromkeys(request.scenario for request in requests):
+        places = [place for place, request in enumerate(requests) if request.scenario == scenario]
+        network = known.reranker(scenario)
+        for place, scores in zip(places, _scores(network, found, places), strict=True):
+            one = found[place]
+            out[place] = Scored(
+                rows=one.rows, scores=scores, features=one.features, history=one.history
             )
-        )
-    return out
+    return [scored for scored in out if scored is not None]
+
+
+def _scores(
+    network: Reranker, found: Sequence["_Found"], places: Sequence[int]
+) -> list[NDArray[np.float32]]:
+    """Score the lists at some places with one network, all candidates in one product."""
+    lengths = [len(found[place].rows) for place in places]
+    together = [found[place] for place in places]
+    new = np.array([newness(one.history) for one in together], np.float32)
+    scores = network.scores(
+        np.concatenate([one.features for one in together]), np.repeat(new, lengths)
+    )
+    scores -= np.float32(_PUSH) * np.concatenate([one.push for one in together])
+    return np.split(scores, np.cumsum(lengths)[:-1])
 
 
 def learn(known: Scorer, examples: Sequence[Example], *, now_ms: int) -> None:
@@ -195,7 +208,7 @@ def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-u
         part = Told(told.features[start:end], told.push[start:end])
         describe(view, users, user, similar, dense, chosen, part)
         clear(view, users, user, dense, gathered, chosen)
-        history[user], ends[user] = history_length(users, user), end
+        history[user], ends[user] = history_length(users.start, users.taken, user), end
         start = end
 
 
