@@ -11,11 +11,11 @@ from tests.poison import poisoned
 CLICK = b"""
 {"event_id": "e1", "event_type": "click", "user_id": "u1", "item_id": "i9", "timestamp": 1763790285123,
  "scenario": "default", "session_id": "s1", "value": 1.0, "recommendation_id": "r7", "position": 3, "properties": {}}
-"""
+"""  # noqa: E501
 REVIEW = b"""
 {"event_id": "e2", "event_type": "review", "user_id": "u1", "item_id": "i9", "timestamp": 1763790299000,
  "rating": 2, "title": "Loud", "text": "Great picture, but the fan is unbearable.", "scenario": "default"}
-"""
+"""  # noqa: E501
 WHOLE = {**msgspec.json.decode(CLICK), **msgspec.json.decode(REVIEW)}
 POISON = poisoned(WHOLE)
 LEAST = {"user_id": "u1", "item_id": "i9", "timestamp": 1763790285123}
@@ -28,6 +28,14 @@ def parsed(
     return parse_event(
         msgspec.json.encode(record), key=key, kind=kind, source="clicks-3-17", append_ms=append_ms
     )
+
+
+def outcome(body: bytes | None) -> Event | InvalidRecord:
+    """What becomes of a body; any other exception fails the test."""
+    try:
+        return parse_event(body, key=b"u1", kind="click", source="s")
+    except InvalidRecord as error:
+        return error
 
 
 def test_the_contracts_click_is_read_field_by_field() -> None:
@@ -53,11 +61,10 @@ def test_the_contracts_review_is_read_field_by_field() -> None:
 
 @pytest.mark.parametrize("name", POISON)
 def test_poison_ends_in_a_reason_or_in_a_valid_event(name: str) -> None:
-    try:
-        event = parse_event(POISON[name], key=b"u1", kind="click", source="s", append_ms=None)
-    except InvalidRecord as error:
-        assert error.reason
-        assert error.stage in {"decode", "validate", "key"}
+    event = outcome(POISON[name])
+    if isinstance(event, InvalidRecord):
+        assert event.reason
+        assert event.stage in {"decode", "validate", "key"}
     else:
         # What was accepted can be written down and read again.
         assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(event)), Event) == event
@@ -170,12 +177,8 @@ def test_any_json_object_ends_in_a_reason_or_in_a_valid_event(record: dict[str, 
         body = msgspec.json.encode(record)
     except UnicodeEncodeError:  # a text that no producer can write
         return
-    try:
-        event = parse_event(body, key=b"u1", kind="click", source="s")
-    except InvalidRecord as error:
-        assert error.reason
-    else:
-        assert event.user_id == "u1"
+    event = outcome(body)
+    assert event.reason if isinstance(event, InvalidRecord) else event.user_id == "u1"
 
 
 @given(body=st.binary(max_size=200))

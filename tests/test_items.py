@@ -12,12 +12,20 @@ from tests.poison import poisoned
 EXAMPLE = """
 {"item_id": "i9", "title": "Silent 27\\" monitor", "description": "…", "categories": ["Monitors"], "tags": ["office"],
  "brand": "Acme", "price": 199.0, "available": true, "published_at": 1763000000000, "vectors": {"image": [0.1, 0.2]}, "properties": {}}
-""".encode()
+""".encode()  # noqa: E501
 POISON = poisoned(msgspec.json.decode(EXAMPLE))
 
 
 def parsed(**fields: object) -> Item:
     return parse_item(msgspec.json.encode({"item_id": "i9", **fields}), key=b"i9")
+
+
+def outcome(body: bytes | None) -> Item | InvalidRecord:
+    """What becomes of a body; any other exception fails the test."""
+    try:
+        return parse_item(body, key=b"i9")  # type: ignore[arg-type]
+    except InvalidRecord as error:
+        return error
 
 
 def test_the_contracts_item_is_read_field_by_field() -> None:
@@ -37,10 +45,9 @@ def test_the_contracts_item_is_read_field_by_field() -> None:
 
 @pytest.mark.parametrize("name", POISON)
 def test_poison_ends_in_a_reason_or_in_a_valid_item(name: str) -> None:
-    try:
-        item = parse_item(POISON[name], key=b"i9")  # type: ignore[arg-type]
-    except InvalidRecord as error:
-        assert error.reason
+    item = outcome(POISON[name])
+    if isinstance(item, InvalidRecord):
+        assert item.reason
     else:
         assert item.item_id == "i9"
         assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(item)), Item) == item
@@ -142,9 +149,8 @@ def test_any_optional_fields_give_an_item(record: dict[str, object]) -> None:
         body = msgspec.json.encode({"item_id": "i9", **record})
     except UnicodeEncodeError:  # a text that no producer can write
         return
-    try:
-        item = parse_item(body, key=b"i9")
-    except InvalidRecord as error:  # numbers out of range are refused with the whole body
-        assert "JSON" in error.reason
+    item = outcome(body)
+    if isinstance(item, InvalidRecord):  # numbers out of range are refused with the whole body
+        assert "JSON" in item.reason
     else:
         assert item.item_id == "i9"

@@ -10,7 +10,7 @@ EXAMPLE = """
             "reason": {"kind": "because_you_reviewed", "text": "…", "evidence": ["i9"]}}],
  "lineage": {"last_event_id": "e2", "events_applied": 17, "offsets": {"stream-rec.events.reviews": [3, 1021]},
              "adapter_version": 5, "policy_version": 12, "catalogue_items": 16859, "encoded_items": 16859}}
-""".encode()
+""".encode()  # noqa: E501
 
 LIST = TopList(
     recommendation_id="r8",
