@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -49,12 +49,14 @@ class Plan:
 
     `jars` holds those of Apache Kafka, which then runs under the data folder; None means that the
     settings name brokers. `echo` takes the programs' lines; None: only their log files do.
+    `command` starts a program when its name is appended.
     """
 
     settings: Settings
     workers: int = 1
     jars: Path | None = None
     echo: Echo | None = None
+    command: tuple[str, ...] = field(default_factory=lambda: own_command())
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= self.settings.partitions:
@@ -139,8 +141,8 @@ class Installation:
         else:
             make_topics(settings)
         for slot in range(self._plan.workers):
-            children.append(_program("recommender", replace(settings, slot=slot)))
-        children.append(_program("encoder", replace(settings, slot=0)))
+            children.append(self._program("recommender", replace(settings, slot=slot)))
+        children.append(self._program("encoder", replace(settings, slot=0)))
         return children, settings
 
     def _broker(self, jars: Path) -> tuple[Child, str]:
@@ -166,6 +168,41 @@ class Installation:
             death_signal=signal.SIGTERM,
         )
         return child, plan.bootstrap_servers
+
+    def _program(self, name: str, settings: Settings) -> tuple[Child, str]:
+        """Return one of our own programs as a child, told everything by its environment."""
+        address = f"127.0.0.1:{child_process.free_port()}"
+        child = Child(
+            name=f"{name}-{settings.slot}",
+            argv=(*self._plan.command, name),
+            env=environment(settings, address),
+            stage=1,
+            ready=lambda: says_ready(address),
+            heartbeat=settings.folder(name) / HEARTBEAT_FILE,
+        )
+        return child, address
+
+
+def own_command() -> tuple[str, ...]:
+    """Return how the command line of this very code is started, wherever the operator stands."""
+    # Not `-m`: a folder named `consumers` in the operator's own must not be taken for ours.
+    start = f"import sys; sys.path.append({str(ROOT)!r}); from consumers.cli import main; main()"
+    return (sys.executable, "-P", "-c", start)
+
+
+def environment(settings: Settings, http: str) -> dict[str, str]:
+    """Return what a program is told; secrets and the rest it inherits."""
+    return {
+        "STREAM_REC_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "STREAM_REC_PREFIX": settings.prefix,
+        "STREAM_REC_DATA_DIR": str(settings.data_dir.absolute()),
+        "STREAM_REC_SLOT": str(settings.slot),
+        "STREAM_REC_PARTITIONS": str(settings.partitions),
+        "STREAM_REC_MODEL": settings.model,
+        "STREAM_REC_DEVICE": settings.device,
+        "STREAM_REC_HTTP": http,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def make_topics(settings: Settings) -> int:
@@ -193,34 +230,6 @@ def read_ready(folder: Path) -> Ready | None:
     except (OSError, msgspec.DecodeError):
         return None
     return ready if child_process.mark(ready.pid) is not None else None
-
-
-def _program(name: str, settings: Settings) -> tuple[Child, str]:
-    """Return one of our own programs as a child, told everything by its environment."""
-    address = f"127.0.0.1:{child_process.free_port()}"
-    folder = settings.folder(name)
-    env = {
-        "STREAM_REC_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "STREAM_REC_PREFIX": settings.prefix,
-        "STREAM_REC_DATA_DIR": str(settings.data_dir),
-        "STREAM_REC_SLOT": str(settings.slot),
-        "STREAM_REC_PARTITIONS": str(settings.partitions),
-        "STREAM_REC_MODEL": settings.model,
-        "STREAM_REC_DEVICE": settings.device,
-        "STREAM_REC_HTTP": address,
-        "PYTHONUNBUFFERED": "1",
-    }
-    # Not `-m`: a folder named `consumers` where the operator stands must not be taken for ours.
-    start = f"import sys; sys.path.append({str(ROOT)!r}); from consumers.cli import main; main()"
-    child = Child(
-        name=f"{name}-{settings.slot}",
-        argv=(sys.executable, "-P", "-c", start, name),
-        env=env,
-        stage=1,
-        ready=lambda: says_ready(address),
-        heartbeat=folder / "heartbeat",
-    )
-    return child, address
 
 
 def says_ready(address: str) -> bool:
@@ -275,5 +284,5 @@ def _answering(
         health.stop()
 
 
-READY_FILE = "ready.json"
+READY_FILE, HEARTBEAT_FILE = "ready.json", "heartbeat"
 ROOT = Path(__file__).resolve().parent.parent
