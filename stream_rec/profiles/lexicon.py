@@ -70,7 +70,7 @@ addictive incredible delicious tasty stunning gorgeous durable accurate helpful 
 convenient clever elegant fast quick sharp clear clean bright warm cozy lovely cute delightful
 delighted thrilled exceptional flawless flawlessly gem masterpiece terrific fabulous fine better
 affordable bargain value thoughtful intuitive effortless responsive lightweight compact versatile
-well-made charming hilarious engaging immersive polished generous fresh soft snug precise stable
+charming hilarious engaging immersive polished generous fresh soft snug precise stable
 powerful strong trustworthy winner classic hooked exceeded premium pleasant pleasantly friendly
 :) :-) ;) :d <3 \U0001f44d \U0001f60d \U0001f600 \U0001f60a \u2764
 """

@@ -34,7 +34,7 @@ def test_story_is_one_need_one_purchase_and_a_true_bad_review(seed: int) -> None
 
 def test_review_is_understood_and_quotable() -> None:
     review = story(Shop(), START_MS, 1)[-1].record
-    assert review["text"] == "Great picture, but the fan is unbearable."
+    assert review["text"].endswith(", but the fan is unbearable.")
     assert telling_phrase(review["text"], side=-1) == "the fan is unbearable"
     assert (Sentiment().predict("the fan is unbearable") or 0) < -0.2
 
