@@ -18,7 +18,6 @@ from stream_rec.record_fields import (
     text,
 )
 
-
 Value = TypeVar("Value")
 
 
