@@ -92,12 +92,12 @@ def _play(show: Show, installation: Installation) -> None:
                 _check(installation)
                 live.update(view(snapshot), refresh=True)
         return
-    line_due, version = 0.0, None
+    line_due, answered = 0.0, 0
     for snapshot in show.play():
         _check(installation)
         spotlight = snapshot.spotlight
-        if spotlight.toplist is not None and spotlight.toplist.version != version:
-            version = spotlight.toplist.version
+        if spotlight.answered > answered:
+            answered = spotlight.answered
             for line in plain_spotlight(spotlight, snapshot.titles):
                 console.print(line, markup=False, highlight=False)
         if snapshot.elapsed >= line_due:

@@ -16,7 +16,7 @@ from consumers.demo_view import Snapshot, Spotlight
 from consumers.observer import Observer
 from consumers.scoreboard import Scoreboard
 from consumers.settings import host_and_port
-from stream_rec.toplist import TopList
+from stream_rec.toplist import ListedItem, TopList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,8 @@ class Show:
         self._toplist: TopList | None = None
         self._before: frozenset[str] = frozenset()
         self._remarks: list[str] = []
-        self._reviewed = 0.0
+        self._reviewed = False
+        self._answered = 0
         self._began = time.monotonic()
 
     def play(self) -> Iterator[Snapshot]:
@@ -122,7 +123,8 @@ class Show:
         user_id, item_id = str(record["user_id"]), str(record["item_id"])
         if user_id == self._feed.protagonist:
             self._captions.append(self._worded(act))
-            self._reviewed = time.monotonic() if act.topic == "reviews" else 0.0
+            self._reviewed = act.topic == "reviews"
+            self._before = frozenset(entry.item_id for entry in self._listed())
         self._board.sending(user_id, item_id, now=time.monotonic())
         self._observer.send(act.topic, record)
 
@@ -140,12 +142,16 @@ class Show:
                 self._follow(toplist, took)
 
     def _follow(self, toplist: TopList, took: float | None) -> None:
-        if self._toplist is not None:
-            self._before = frozenset(entry.item_id for entry in self._toplist.items)
-        if took is not None and self._reviewed:
-            self._remark(toplist, took)
-            self._reviewed = 0.0
         self._toplist = toplist
+        if took is None:
+            return
+        self._answered += 1
+        if self._reviewed:
+            self._reviewed = False
+            self._remark(toplist, took)
+
+    def _listed(self) -> Sequence[ListedItem]:
+        return () if self._toplist is None else self._toplist.items
 
     def _remark(self, toplist: TopList, took: float) -> None:
         """Say what a review has changed."""
@@ -177,6 +183,7 @@ class Show:
                 toplist=self._toplist,
                 before=self._before,
                 captions=tuple(self._captions),
+                answered=self._answered,
             ),
             titles=self._titles,
         )

@@ -20,12 +20,16 @@ from stream_rec.toplist import ListedItem, TopList
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spotlight:
-    """The user the view follows: newest list, the items of the list before, and the last acts."""
+    """The user the view follows: newest list, the items listed before the last act, all acts.
+
+    `answered` counts the acts that got their list.
+    """
 
     user_id: str
     toplist: TopList | None
     before: frozenset[str]
     captions: Sequence[str]
+    answered: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

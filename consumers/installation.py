@@ -186,7 +186,8 @@ class Installation:
 def own_command() -> tuple[str, ...]:
     """Return how the command line of this very code is started, wherever the operator stands."""
     # Not `-m`: a folder named `consumers` in the operator's own must not be taken for ours.
-    start = f"import sys; sys.path.append({str(ROOT)!r}); from consumers.cli import main; main()"
+    here = f"{str(ROOT)!r} in sys.path or sys.path.insert(0, {str(ROOT)!r})"
+    start = f"import sys; {here}; from consumers.cli import main; main()"
     return (sys.executable, "-P", "-c", start)
 
 

@@ -26,7 +26,7 @@ def test_every_command_has_help(stream_rec, command):
 
 
 def test_starting_the_command_line_imports_nothing_heavy():
-    program = "import sys; sys.path.append({!r}); import consumers.cli; print(*sys.modules)"
+    program = "import sys; sys.path.insert(0, {!r}); import consumers.cli; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program.format(str(ROOT))], capture_output=True, check=True
     )
