@@ -116,6 +116,16 @@ def _find(neighbours, start, used, to):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def link(pool, row, to):  # type: ignore[no-untyped-def]
+    """Return the weight of one link, 0 when there is none."""
+    if row >= pool.start.shape[0]:
+        return np.int32(0)
+    slot = _find(pool.neighbours, pool.start[row], pool.used[row], to)
+    found = slot < pool.start[row] + pool.used[row] and pool.neighbours[slot] == to
+    return pool.weights[slot] if found else np.int32(0)
+
+
+@njit(cache=True, nogil=True)
 def _class(size):  # type: ignore[no-untyped-def]
     exponent = 0
     while (1 << exponent) < size:
