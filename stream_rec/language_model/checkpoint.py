@@ -195,10 +195,13 @@ def _check_contents(checkpoint: Checkpoint) -> None:
 
 def _manifest(body: bytes, where: str) -> Manifest:
     try:
-        return msgspec.json.decode(body, type=Manifest)
+        manifest = msgspec.json.decode(body, type=Manifest)
     except msgspec.MsgspecError as error:
         message = f"{where}: its manifest is torn or of another format: {error}"
         raise CheckpointRejected(message) from error
+    if manifest.format != FORMAT:
+        _refuse(where, f"format {manifest.format}, this program reads {FORMAT}")
+    return manifest
 
 
 def _sealed(manifest: Manifest) -> Manifest:
