@@ -52,6 +52,7 @@ class ProfileStore:
 
     def open(self, partition: int) -> Place | None:
         """Open a partition's store and say where it stands; None when it is new or was refused."""
+        self.close(partition)
         path = self._folder / f"profiles-{partition}"
         if (path / DAMAGED).exists():
             LOG.warning("profiles of partition %d were damaged; rebuilding", partition)
