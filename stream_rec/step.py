@@ -220,7 +220,8 @@ class _Folding:
         opinion = sentiment.predict(text, title)
         if event.rating is not None:
             sentiment.learn(text, event.rating, neutral=neutral, title=title)
-        return Reading(opinion, telling_phrase(text) if text else None)
+        side = opinion or 0.0 if event.rating is None else event.rating - neutral
+        return Reading(opinion, telling_phrase(text, side=side) if text else None)
 
 
 def _learn(replica: Replica, examples: list[Example], context: Context, result: Step) -> None:
