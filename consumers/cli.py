@@ -136,10 +136,11 @@ def recommender(
     http: Http = None,
 ) -> None:
     """Run one recommender worker alone: events in, lists out."""
+    settings = _settings(bootstrap_servers, prefix, data_dir, http, slot=slot)
+    terminal.log_to_stderr(debug=state["debug"])
     from consumers.recommender import run_recommender
 
-    terminal.log_to_stderr(debug=state["debug"])
-    run_recommender(_settings(bootstrap_servers, prefix, data_dir, http, slot=slot))
+    run_recommender(settings)
 
 
 @app.command(rich_help_panel="Run")
@@ -152,10 +153,11 @@ def encoder(
     http: Http = None,
 ) -> None:
     """Run the encoder alone: item texts in, vectors out."""
+    settings = _settings(bootstrap_servers, prefix, data_dir, http, model=model, device=device)
+    terminal.log_to_stderr(debug=state["debug"])
     from consumers.encoder import run_encoder
 
-    terminal.log_to_stderr(debug=state["debug"])
-    run_encoder(_settings(bootstrap_servers, prefix, data_dir, http, model=model, device=device))
+    run_encoder(settings)
 
 
 @app.command(rich_help_panel="Try")

@@ -95,7 +95,9 @@ def _quality_panel(quality: Quality) -> Panel:
     best = max(max(value for _, value, _ in rows), 1e-9)
     table = Table.grid(padding=(0, 2))
     for name, value, style in rows:
-        bar = ProgressBar(total=best, completed=value, width=40, complete_style=style)
+        bar = ProgressBar(
+            total=best, completed=value, width=40, complete_style=style, finished_style=style
+        )
         table.add_row(name, f"{value:.4f}", bar)
     title = f"NDCG@10 so far, {quality.events} events scored before they were sent"
     return Panel(table, title=title, border_style="cyan", box=box.ROUNDED)

@@ -31,6 +31,7 @@ from consumers.health import Health
 from consumers.merged_metrics import registry_of
 from consumers.settings import Settings, host_and_port
 from consumers.supervisor import Child, Supervisor
+from consumers.topic_reading import check_reachable
 from consumers.topics import Topics, ensure_topics
 from stream_rec.errors import ConfigurationError
 
@@ -139,6 +140,7 @@ class Installation:
             settings = replace(settings, bootstrap_servers=servers)
             children.append((broker, None))
         else:
+            check_reachable(settings.bootstrap_servers)
             make_topics(settings)
         for slot in range(self._plan.workers):
             children.append(self._program("recommender", replace(settings, slot=slot)))

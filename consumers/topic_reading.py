@@ -4,16 +4,17 @@ For commands, not for the running programs: nothing here is kept, and no offset 
 the records mean is known to the callers.
 """
 
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from consumers.clients import plain_consumer
-from consumers.settings import Settings
+from consumers.settings import Settings, host_and_port
 from stream_rec.errors import BrokerUnavailable, ConfigurationError
 
 Seen = Callable[[int, int], None]
@@ -39,15 +40,29 @@ def reader(settings: Settings) -> Iterator[KafkaConsumer]:
     Raises:
         BrokerUnavailable: nobody answers at the bootstrap servers.
     """
+    check_reachable(settings.bootstrap_servers)
     try:
         consumer = plain_consumer(settings)
     except KafkaError as error:
-        msg = f"no broker answers at {settings.bootstrap_servers}"
+        msg = f"no broker answers at {settings.bootstrap_servers}: {error}"
         raise BrokerUnavailable(msg) from error
     try:
         yield consumer
     finally:
         consumer.close()
+
+
+def check_reachable(bootstrap_servers: str) -> None:
+    """Ask for a connection to any of the servers; a client would try for half a minute.
+
+    Raises:
+        BrokerUnavailable: nobody listens at any of them.
+    """
+    for server in bootstrap_servers.split(","):
+        with suppress(OSError), socket.create_connection(host_and_port(server), timeout=CONNECT_S):
+            return
+    msg = f"no broker answers at {bootstrap_servers}"
+    raise BrokerUnavailable(msg)
 
 
 def partitions_of(consumer: KafkaConsumer, topic: str) -> list[int]:
@@ -127,3 +142,4 @@ def _of(record: object) -> Read:
 
 
 SILENCE_S = 20.0
+CONNECT_S = 5.0
