@@ -4,6 +4,7 @@ An item can be known to the statistics and still be a stranger here: it is recom
 catalogue names it, until it is withdrawn or not available. Knows nothing of behaviour or vectors.
 """
 
+import re
 from typing import TypeVar
 
 import numpy as np
@@ -67,12 +68,12 @@ class Catalogue:
         self.changes = 0  # grows with every change: what is derived from it may be stale
         self.known: NDArray[np.bool_] = np.zeros(1024, np.bool_)  # (capacity,)
         self.recommendable: NDArray[np.bool_] = np.zeros(1024, np.bool_)  # known and available
-        self.encoded: NDArray[np.bool_] = np.zeros(1024, np.bool_)  # its text needs no encoding
         self.price: NDArray[np.float32] = np.full(1024, np.nan, np.float32)
         self.published_ms: NDArray[np.int64] = np.zeros(1024, np.int64)  # 0: not said
         self.categories = Labels()
         self.tags = Labels()
         self.brands = Labels()
+        self.tokens = Labels()  # words of titles, and all labels: what items have in common
         self._titles: dict[int, str] = {}
 
     def put(self, item: Item) -> int:
@@ -88,11 +89,20 @@ class Catalogue:
         self.categories.put(row, item.categories[:_MOST_LABELS])
         self.tags.put(row, item.tags[:_MOST_LABELS])
         self.brands.put(row, (item.brand,) if item.brand else ())
+        self.tokens.put(row, self._commonest(tokens_of(item)))
         if item.title:
             self._titles[row] = item.title[:_TITLE_CHARACTERS]
         else:
             self._titles.pop(row, None)
         return row
+
+    def _commonest(self, tokens: list[str]) -> tuple[str, ...]:
+        """Keep the tokens that most items share, as far as is known yet."""
+        if len(tokens) > _MOST_TOKENS:
+            known = self.tokens
+            shared = {name: known.items_with[code] if (code := known.code(name)) >= 0 else 0 for name in tokens}
+            tokens = sorted(tokens, key=lambda name: -shared[name])[:_MOST_TOKENS]
+        return tuple(tokens)
 
     def withdraw(self, item_id: str) -> int:
         """Take an item out of every list; its title stays for the reasons of others.
@@ -113,15 +123,27 @@ class Catalogue:
         if rows > len(self.known):
             self.known = _longer(self.known, rows, False)
             self.recommendable = _longer(self.recommendable, rows, False)
-            self.encoded = _longer(self.encoded, rows, False)
             self.price = _longer(self.price, rows, np.nan)
             self.published_ms = _longer(self.published_ms, rows, 0)
-            for labels in (self.categories, self.tags, self.brands):
+            for labels in (self.categories, self.tags, self.brands, self.tokens):
                 labels.reserve(len(self.known))
 
     def title(self, row: int) -> str | None:
         """Return the title of an item, None when it has none."""
         return self._titles.get(row)
+
+
+def tokens_of(item: Item) -> list[str]:
+    """Return the words of an item's title and its labels, each kind apart, without repeats.
+
+    >>> tokens_of(Item(item_id="i", title="Quiet Fan", brand="Acme", categories=("Home",)))
+    ['c:home', 'b:acme', 'quiet', 'fan']
+    """
+    labels = [f"c:{name.lower()}" for name in item.categories]
+    labels += [f"t:{name.lower()}" for name in item.tags]
+    labels += [f"b:{item.brand.lower()}"] if item.brand else []
+    words = _WORD.findall((item.title or "")[:_TITLE_CHARACTERS].lower())
+    return list(dict.fromkeys((*labels, *words)))
 
 
 def _longer(array: NDArray[_Kind], rows: int, fill: float | bool) -> NDArray[_Kind]:
@@ -136,4 +158,6 @@ def _longer(array: NDArray[_Kind], rows: int, fill: float | bool) -> NDArray[_Ki
 
 
 _MOST_LABELS = 32
+_MOST_TOKENS = 16
+_WORD = re.compile(r"\w\w+")
 _TITLE_CHARACTERS = 300

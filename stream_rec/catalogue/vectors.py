@@ -5,6 +5,8 @@ cone, and its axis says nothing about an item. The centre follows the table as i
 zero while there are few rows. Knows rows, not items or models.
 """
 
+from itertools import islice
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ class VectorTable:
         self.changes = 0  # grows with every change: what is derived from the table may be stale
         self.centre: NDArray[np.float32] = np.zeros(dimension, np.float32)
         self.centred_changes = 0  # `changes` when the centre was last moved
+        self._changed: dict[int, None] = {}
         self._came: NDArray[np.float16] = np.zeros((1024, dimension), np.float16)
 
     def put(self, row: int, vector: NDArray[np.floating]) -> None:
@@ -44,6 +47,7 @@ class VectorTable:
         self.count += not self.present[row]
         self.changes += 1
         self.present[row] = True
+        self._changed[row] = None
         self._came[row] = values / norm
         self._centre_rows(slice(row, row + 1))
         if self.changes >= _RECENTRE * (self.centred_changes + 1):
@@ -57,10 +61,18 @@ class VectorTable:
             self.present[row] = False
             self.count -= 1
             self.changes += 1
+            self._changed.pop(row, None)
 
     def has(self, row: int) -> bool:
         """Return whether a row has a vector."""
         return 0 <= row < len(self.present) and bool(self.present[row])
+
+    def take_changed(self, most: int) -> list[int]:
+        """Hand out rows whose neighbours are to be found again, oldest first, each once."""
+        taken = list(islice(self._changed, most))
+        for row in taken:
+            del self._changed[row]
+        return taken
 
     def reserve(self, rows: int) -> None:
         """Make room for this many rows."""
@@ -77,6 +89,8 @@ class VectorTable:
         total = self._came.sum(0, dtype=np.float32)
         self.centre = total / np.float32(self.count + _HELD)
         self.centred_changes = self.changes
+        if self.count <= _SETTLED:
+            self._changed |= dict.fromkeys(np.flatnonzero(self.present).tolist())
         for start in range(0, len(self.present), 4096):
             self._centre_rows(slice(start, start + 4096))
 
@@ -105,4 +119,5 @@ def dot(one, other):  # type: ignore[no-untyped-def]
 
 
 _RECENTRE = 1.5  # the centre moves when the table changed by half
+_SETTLED = 4096  # from so many rows on, a new centre changes nobody's neighbours
 _HELD = 32  # rows at zero that the centre is averaged with

@@ -11,24 +11,22 @@ from stream_rec.statistics.co_visitation import UNIT
 
 
 @njit(cache=True, nogil=True)
-def spread_links(pool, counts, row, factors, linked, touched, found):  # type: ignore[no-untyped-def]
-    """Add one source's links into `linked` (items, 2), near and wide; return how many are touched.
+def spread_links(pool, counts, row, factor, linked, touched, found):  # type: ignore[no-untyped-def]
+    """Add `factor` times one source's links into `linked` (items,); return how many are touched.
 
     Rows met for the first time are appended to `touched`, which needs one place more than there are
-    items. `factors` are the source's positive weights, near and wide.
+    items. `factor` is positive.
     """
     if row >= pool.start.shape[0]:
         return found
-    shrunk = np.float32(1.0) / (np.float32(counts[row]) + np.float32(_SHRINK))
-    scale = shrunk / np.float32(UNIT)
-    near, wide = factors[0] * scale, factors[1] * scale
+    shrunk = np.float32(counts[row]) + np.float32(_SHRINK)
+    scale = factor / (shrunk * np.float32(UNIT))
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
         to, weight = pool.neighbours[slot], np.float32(max(pool.weights[slot], 0))
         touched[found] = to
-        found += linked[to, 1] == 0.0 and weight > 0.0
-        linked[to, 0] += near * weight
-        linked[to, 1] += wide * weight
+        found += linked[to] == 0.0 and weight > 0.0
+        linked[to] += scale * weight
     return found
 
 

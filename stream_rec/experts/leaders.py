@@ -2,6 +2,8 @@
 
 from numba import njit
 
+FREE, BARRED, CHOSEN = 0, 1, 2  # marks of items while candidates are chosen
+
 
 @njit(cache=True, nogil=True)
 def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
@@ -35,7 +37,7 @@ def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
-    """Find the best of all rows that are allowed and not marked; return how many."""
+    """Find the best of all rows that are allowed and not barred; return how many."""
     most, held, items = heap.shape[0], 0, scores.shape[0]
     for start in range(0, items, _BLOCK):
         block = scores[start : min(start + _BLOCK, items)]
@@ -43,7 +45,7 @@ def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-d
             continue
         for place in range(block.shape[0]):
             score, row = block[place], start + place
-            if (held < most or score > keys[0]) and allowed[row] and mark[row] == 0:
+            if (held < most or score > keys[0]) and allowed[row] and mark[row] != BARRED:
                 held = offer(heap, keys, held, row, score)
     return held
 
@@ -58,13 +60,13 @@ def _largest(block):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def best_of_some(rows, scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
-    """Find the best of some rows by positive score, those allowed and not marked."""
+    """Find the best of some rows by positive score, those allowed and not barred."""
     most, held = heap.shape[0], 0
     for row in rows:
         score = scores[row]
         if score <= 0.0 or (held == most and score <= keys[0]):
             continue
-        if allowed[row] and mark[row] == 0:
+        if allowed[row] and mark[row] != BARRED:
             held = offer(heap, keys, held, row, score)
     return held
 

@@ -1,4 +1,4 @@
-"""The popularity experts: what is consumed now, at several half-lives, by newcomers, by category.
+"""The popularity experts: what is consumed now, at several half-lives, and by category.
 
 A reading is made from the statistics of one moment and serves every request of a batch.
 """
@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
-from stream_rec.statistics.popularity import DecayedCounts
+from stream_rec.experts.leaders import offer
 from stream_rec.statistics.statistics import Statistics
 
 HALF_LIVES_EVENTS = (100.0, 500.0, 2000.0, 16000.0)
@@ -21,60 +21,42 @@ class Trends(NamedTuple):
     """Popularity at one moment; `decayed` in events, one column per half-life."""
 
     decayed: NDArray[np.float32]  # (items, half-lives)
-    newcomers: NDArray[np.float32]  # (items,) decayed first events of users
-    mass: NDArray[np.float32]  # (half-lives,) sums of the columns
-    top: NDArray[np.int32]  # recommendable items that lead at any half-life
+    mass: NDArray[np.float64]  # (half-lives,) sums of the columns
+    top: NDArray[np.int32]  # recommendable items that lead at any half-life up to the middle one
     events_per_ms: float
 
 
 def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) -> Trends:
     """Read the popularity of every item that has a row."""
-    rows = len(statistics.items)
-    decayed = np.empty((rows, len(HALF_LIVES_EVENTS)), np.float32)
-    for column, half_life in enumerate(HALF_LIVES_EVENTS):
-        _read(statistics.decayed, half_life, now_ms, decayed[:, column])
-    newcomers = np.empty(rows, np.float32)
-    _read(statistics.first_decayed, HALF_LIVES_EVENTS[MIDDLE], now_ms, newcomers)
-    allowed = catalogue.recommendable[:rows]
-    leading = [
-        leaders(np.where(allowed, column, np.float32(0.0)), _TOP)
-        for column in (*decayed.T[: MIDDLE + 1], newcomers)
-    ]
-    top = np.unique(np.concatenate(leading))
-    mass = decayed.sum(0)
-    return Trends(decayed, newcomers, mass, top, _rate(statistics.decayed, now_ms))
-
-
-def _read(
-    counts: DecayedCounts, half_life: float, now_ms: int, out: NDArray[np.float32]
-) -> None:
-    lower, upper, first, second = counts.read(half_life, now_ms=now_ms)
-    _mix(counts.sums[lower], counts.sums[upper], first, second, out)
-
-
-def _rate(counts: DecayedCounts, now_ms: int) -> float:
-    """Events per millisecond, by the decayed mass that a steady stream would have."""
-    reading = counts.read(HALF_LIVES_EVENTS[MIDDLE], now_ms=now_ms)
-    return counts.rate(reading)
-
-
-def leaders(scores: NDArray[np.float32], most: int) -> NDArray[np.int32]:
-    """Return the positions of the highest positive scores, at most so many, in no order.
-
-    >>> sorted(leaders(np.array([0, 3, 1, 2], np.float32), 2).tolist())
-    [1, 3]
-    """
-    if len(scores) > most:
-        found = np.argpartition(scores, len(scores) - most)[len(scores) - most :]
-    else:
-        found = np.arange(len(scores))
-    return found[scores[found] > 0.0].astype(np.int32)
+    counts = statistics.decayed
+    readings = [counts.read(half_life, now_ms=now_ms) for half_life in HALF_LIVES_EVENTS]
+    entries = np.array([reading[:2] for reading in readings], np.int64)
+    factors = np.array([reading[2:] for reading in readings], np.float64)
+    decayed = np.empty((len(statistics.items), len(HALF_LIVES_EVENTS)), np.float32)
+    mass = np.zeros(len(HALF_LIVES_EVENTS))
+    leading = np.full((MIDDLE + 1, _TOP), -1, np.int32)
+    _read(counts.sums, entries, factors, catalogue.recommendable, (decayed, mass, leading))
+    top = np.unique(leading)
+    return Trends(decayed, mass, top[top >= 0], counts.rate(readings[MIDDLE]))
 
 
 @njit(cache=True, nogil=True)
-def _mix(lower, upper, first, second, out):  # type: ignore[no-untyped-def]
-    for row in range(out.shape[0]):
-        out[row] = first * lower[row] + second * upper[row]
+def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
+    """Read all half-lives in one pass, and keep the leaders of the first ones."""
+    decayed, mass, leading = out
+    keys = np.zeros(leading.shape[1], np.float32)
+    for column in range(entries.shape[0]):
+        lower, upper = sums[entries[column, 0]], sums[entries[column, 1]]
+        first, second = factors[column]
+        held = 0
+        for row in range(decayed.shape[0]):
+            value = first * lower[row] + second * upper[row]
+            mass[column] += value
+            events = np.float32(value)
+            decayed[row, column] = events
+            if column < leading.shape[0] and events > 0.0 and allowed[row]:
+                if held < keys.shape[0] or events > keys[0]:
+                    held = offer(leading[column], keys, held, row, events)
 
 
 @njit(cache=True, nogil=True)

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
+from stream_rec.catalogue.neighbours import Neighbours
 from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.experts.labels import token_trends
 from stream_rec.experts.popularity import MIDDLE, Trends, category_leaders, read_trends
 from stream_rec.statistics.co_visitation import Pool
 from stream_rec.statistics.item_index import ItemIndex
-from stream_rec.statistics.statistics import Statistics
+from stream_rec.statistics.popularity import HALF_LIVES_MS
+from stream_rec.statistics.statistics import NEVER_MS, Statistics
 
 TEXT = "text"
 
@@ -34,39 +37,36 @@ class ItemView(NamedTuple):
     slot_hash: NDArray[np.uint64]
     slot_row: NDArray[np.int32]
     allowed: NDArray[np.bool_]  # (capacity,) recommendable
-    price: NDArray[np.float32]
-    published_ms: NDArray[np.int64]
     categories: NDArray[np.int32]  # (capacity, width) codes
-    tags: NDArray[np.int32]
-    brands: NDArray[np.int32]
-    category_telling: NDArray[np.float32]  # (categories,) log of one over the share of items
-    tag_telling: NDArray[np.float32]
-    brand_telling: NDArray[np.float32]
     category_top: NDArray[np.int32]  # (categories, n) most popular, -1 padded
+    tokens: NDArray[np.int32]  # (capacity, width) codes
+    token_telling: NDArray[np.float32]  # (tokens,) log of one over the share of items
+    token_trend: NDArray[np.float32]  # (items,) how popular items are that share its tokens
     counts: NDArray[np.int64]
     last_seen_ms: NDArray[np.int64]
-    rating_count: NDArray[np.int64]
-    rating_sum: NDArray[np.int64]
     decayed: NDArray[np.float32]  # (items, half-lives)
-    newcomers: NDArray[np.float32]  # (items,)
     top: NDArray[np.int32]
     links: Pool
     following: Pool
     matrix: NDArray[np.float32]  # (capacity, dimension) of text
+    near: NDArray[np.int32]  # (capacity, n) nearest items by text, -1 padded
+    near_cosine: NDArray[np.float32]
     now_ms: float
     events_per_ms: float
-    rating_mean: float
+    middle_mass: float  # decayed events of the middle half-life, all items together
+    novelty: float  # share of events that are the first of their item
+    known: float  # items of the catalogue
 
 
 class Dense(NamedTuple):
     """Dense arrays that compiled code leaves as it found them: zero."""
 
-    linked: NDArray[np.float32]  # (items, 2) links of the newest sources, and of many
+    linked: NDArray[np.float32]  # (items,) links of the newest sources
     following: NDArray[np.float32]  # (items,) links of the newest source alone
     mark: NDArray[np.int8]  # (items,)
     touched: NDArray[np.int32]  # (items + 1,) by `linked`
     after: NDArray[np.int32]  # (items,) touched by `following`
-    interest: NDArray[np.float32]  # (3, labels) of categories, tags and brands
+    liking: NDArray[np.float32]  # (tokens,)
 
 
 class Scratch:
@@ -76,10 +76,10 @@ class Scratch:
         self._dense = _dense(0, 0)
         self._similar: NDArray[np.float32] = np.zeros(0, np.float32)
 
-    def dense(self, items: int, labels: int) -> Dense:
-        """Return dense arrays with room for this many items and labels of one kind."""
-        if len(self._dense.linked) < items or self._dense.interest.shape[1] < labels:
-            self._dense = _dense(items + items // 4, labels + labels // 4)
+    def dense(self, items: int, tokens: int) -> Dense:
+        """Return dense arrays with room for this many items and tokens."""
+        if len(self._dense.linked) < items or len(self._dense.liking) < tokens:
+            self._dense = _dense(items + items // 4, tokens + tokens // 4)
         return self._dense
 
     def similar(self, users: int, items: int) -> NDArray[np.float32]:
@@ -89,14 +89,14 @@ class Scratch:
         return self._similar[: users * items].reshape(users, items)
 
 
-def _dense(items: int, labels: int) -> Dense:
+def _dense(items: int, tokens: int) -> Dense:
     return Dense(
-        linked=np.zeros((items, 2), np.float32),
+        linked=np.zeros(items, np.float32),
         following=np.zeros(items, np.float32),
         mark=np.zeros(items, np.int8),
         touched=np.zeros(items + 1, np.int32),
         after=np.zeros(items, np.int32),
-        interest=np.zeros((3, labels), np.float32),
+        liking=np.zeros(tokens, np.float32),
     )
 
 
@@ -105,87 +105,121 @@ class Views:
 
     def __init__(self) -> None:
         self.scratch = Scratch()
+        self.neighbours = Neighbours()
+        self._neighbours_of: VectorTable | None = None
         self._trends: Trends | None = None
         self._trends_of: tuple[int, int, int, int] | None = None
-        self._category_top: NDArray[np.int32] = np.zeros((0, _CATEGORY_TOP), np.int32)
-        self._category_of: tuple[int, int] = (-1, -1)
-        self._telling_of = -1
-        self._telling_weights: list[NDArray[np.float32]] = []
-
-    def trends(self, known: Knowledge, *, now_ms: int) -> Trends:
-        """Return the popularity of this moment."""
-        mark = (known.statistics.events, known.catalogue.changes, len(known.items), now_ms)
-        if self._trends is None or mark != self._trends_of:
-            self._trends = read_trends(known.statistics, known.catalogue, now_ms=now_ms)
-            self._trends_of = mark
-        return self._trends
+        self._slow = _NO_SLOW
+        self._slow_of: tuple[int, int] = (-1, -1)
 
     def items(self, known: Knowledge, *, now_ms: int) -> ItemView:
         """Return the view of all items that have a row."""
         catalogue, statistics, items = known.catalogue, known.statistics, known.items
         catalogue.reserve()
         statistics.reserve()
-        trends = self.trends(known, now_ms=now_ms)
+        trends = self._trends_at(known, now_ms=now_ms)
+        slow = self._slowly(known, trends, now_ms=now_ms)
         table = known.vectors.get(TEXT)
-        if table is not None:
-            table.reserve(len(items))
+        self._follow_vectors(table, len(items))
         return ItemView(
             hashes=items.hashes[: len(items)],
             slot_hash=items.slot_hash,
             slot_row=items.slot_row,
             allowed=catalogue.recommendable,
-            price=catalogue.price,
-            published_ms=catalogue.published_ms,
             categories=catalogue.categories.codes,
-            tags=catalogue.tags.codes,
-            brands=catalogue.brands.codes,
-            category_telling=self._telling(catalogue)[0],
-            tag_telling=self._telling(catalogue)[1],
-            brand_telling=self._telling(catalogue)[2],
-            category_top=self._leaders_of_categories(known, trends),
+            category_top=slow.category_top,
+            tokens=catalogue.tokens.codes,
+            token_telling=slow.token_telling,
+            token_trend=slow.token_trend,
             counts=statistics.counts,
             last_seen_ms=statistics.last_seen_ms,
-            rating_count=statistics.rating_count,
-            rating_sum=statistics.rating_sum,
             decayed=trends.decayed,
-            newcomers=trends.newcomers,
             top=trends.top,
             links=statistics.links.pool,
             following=statistics.following.pool,
             matrix=_NO_VECTORS if table is None else table.matrix,
+            near=self.neighbours.rows,
+            near_cosine=self.neighbours.cosines,
             now_ms=float(now_ms),
             events_per_ms=trends.events_per_ms,
-            rating_mean=statistics.rating_mean,
+            middle_mass=float(trends.mass[MIDDLE]),
+            novelty=slow.novelty,
+            known=float(max(catalogue.count, 1)),
         )
 
-    def _telling(self, catalogue: Catalogue) -> list[NDArray[np.float32]]:
-        """Return how much each category, tag and brand says of an item that carries it."""
-        if self._telling_of != catalogue.changes:
-            self._telling_of = catalogue.changes
-            self._telling_weights = [
-                np.log(max(catalogue.count, 1) / np.clip(labels.items_with, 1, None))
-                .clip(0.0)
-                .astype(np.float32)
-                for labels in (catalogue.categories, catalogue.tags, catalogue.brands)
-            ]
-        return self._telling_weights
+    def _trends_at(self, known: Knowledge, *, now_ms: int) -> Trends:
+        mark = (known.statistics.events, known.catalogue.changes, len(known.items), now_ms)
+        if self._trends is None or mark != self._trends_of:
+            self._trends = read_trends(known.statistics, known.catalogue, now_ms=now_ms)
+            self._trends_of = mark
+        return self._trends
 
-    def _leaders_of_categories(self, known: Knowledge, trends: Trends) -> NDArray[np.int32]:
+    def _follow_vectors(self, table: VectorTable | None, items: int) -> None:
+        if table is not self._neighbours_of:
+            self.neighbours, self._neighbours_of = Neighbours(), table
+        self.neighbours.reserve(items)
+        if table is not None:
+            table.reserve(items)
+            self.neighbours.follow(table, most=_VECTORS_AT_ONCE)
+
+    def _slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
+        """Return what may lag behind by half a percent of the events."""
         events, changes = known.statistics.events, known.catalogue.changes
-        seen_events, seen_changes = self._category_of
-        if changes != seen_changes or events > seen_events * _STALE + 16:
-            catalogue = known.catalogue
-            self._category_top = category_leaders(
-                catalogue.categories.codes,
-                catalogue.categories.items_with,
-                catalogue.recommendable,
-                np.ascontiguousarray(trends.decayed[:, MIDDLE]),
-                _CATEGORY_TOP,
-            )
-            self._category_of = (events, changes)
-        return self._category_top
+        seen_events, seen_changes = self._slow_of
+        if changes != seen_changes or events > seen_events * _STALE + 4:
+            self._slow = _slow(known, trends, now_ms=now_ms)
+            self._slow_of = (events, changes)
+        return self._slow
+
+
+class Slow(NamedTuple):
+    """What is derived from all items and changes slowly."""
+
+    category_top: NDArray[np.int32]
+    token_telling: NDArray[np.float32]
+    token_trend: NDArray[np.float32]
+    novelty: float
+
+
+def _slow(known: Knowledge, trends: Trends, *, now_ms: int) -> Slow:
+    catalogue, statistics = known.catalogue, known.statistics
+    rows = len(known.items)
+    tokens = catalogue.tokens
+    telling = np.log(max(catalogue.count, 1) / np.maximum(tokens.items_with, 1))
+    telling = np.where(tokens.items_with < 2, 0.0, telling.clip(0.0)).astype(np.float32)
+    return Slow(
+        category_top=category_leaders(
+            catalogue.categories.codes,
+            catalogue.categories.items_with,
+            catalogue.recommendable,
+            np.ascontiguousarray(trends.decayed[:, MIDDLE]),
+            _CATEGORY_TOP,
+        ),
+        token_telling=telling,
+        token_trend=token_trends(
+            tokens.codes, (tokens.items_with, telling), statistics.counts[:rows], statistics.events
+        ),
+        novelty=_novelty(statistics, rows, now_ms),
+    )
+
+
+def _novelty(statistics: Statistics, rows: int, now_ms: int) -> float:
+    """Return the recent share of events that were the first of their item."""
+    if not statistics.events:
+        return 0.5
+    reading = statistics.decayed.read(_NOVELTY_EVENTS, now_ms=now_ms)
+    half_life = float(np.sqrt(HALF_LIVES_MS[reading.lower] * HALF_LIVES_MS[reading.upper]))
+    first = statistics.first_seen_ms[:rows]
+    ages = np.maximum(now_ms - first[first < NEVER_MS], 0) / half_life
+    mass = statistics.decayed.rate(reading) * half_life / np.log(2.0)
+    return float(min(np.exp2(-ages).sum() / max(mass, 1.0), 1.0))
 
 
 _NO_VECTORS: NDArray[np.float32] = np.zeros((0, 1), np.float32)
-_CATEGORY_TOP = 10
-_STALE = 1.002  # leaders of categories follow every fifth of a percent of events
+_NO_SLOW = Slow(
+    np.zeros((0, 1), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), 0.5
+)
+_CATEGORY_TOP = 5
+_STALE = 1.005
+_VECTORS_AT_ONCE = 32  # new vectors compared with all others before one batch
+_NOVELTY_EVENTS = 139.0  # half-life of a running share that moves by half a percent

@@ -12,12 +12,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.experts.co_visitation import spread_following, spread_links
-from stream_rec.experts.leaders import best_of_all, best_of_some
+from stream_rec.experts.leaders import BARRED, CHOSEN, FREE, best_of_all, best_of_some
 from stream_rec.profiles.consumed import BLOOM_BITS, PROBES
 from stream_rec.statistics.item_index import find_row
 
-FREE, BARRED, CHOSEN = 0, 1, 2
-MOST = 640  # candidates of one list
+MOST = 512  # candidates of one list
 
 
 class Heaps(NamedTuple):
@@ -25,6 +24,19 @@ class Heaps(NamedTuple):
 
     rows: NDArray[np.int32]
     keys: NDArray[np.float32]
+    best_rows: NDArray[np.int32]  # the few best of the co-visited
+    best_keys: NDArray[np.float32]
+
+
+def heaps() -> Heaps:
+    """Return room for the expert that puts most items forward."""
+    most = max(_LINKED, _FOLLOWING, _TEXT, _OTHER)
+    return Heaps(
+        np.empty(most, np.int32),
+        np.empty(most, np.float32),
+        np.empty(_BEST, np.int32),
+        np.empty(_BEST, np.float32),
+    )
 
 
 class Similar(NamedTuple):
@@ -32,35 +44,51 @@ class Similar(NamedTuple):
 
     text: NDArray[np.float32]  # (users with a vector, items)
     text_of: NDArray[np.int32]  # (users,) row of `text`, -1 for none
+    text_log_sum: NDArray[np.float32]  # (users with a vector,) log of the sum of exp(SHARP * text)
     other: NDArray[np.float32]  # (users with another vector, items) the best of all modalities
     other_of: NDArray[np.int32]
 
 
+class Gathered(NamedTuple):
+    """What was met while candidates were chosen."""
+
+    count: int  # candidates
+    touched: int  # rows with links
+    after: int  # rows that followed the newest item
+    linked_sum: float  # of all links
+    most_similar: float  # by text, of what may be shown
+
+
 @njit(cache=True, nogil=True)
 def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no-untyped-def]
-    """Choose the candidates of one user.
-
-    Returns how many there are, and how many rows `touched` and `after` hold.
-    """
+    """Choose the candidates of one user; see `Gathered` for what comes back."""
     mark, allowed = dense.mark, view.allowed
     _bar(view, users, user, mark, BARRED)
     filters = users.blooms[users.bloom_start[user] : users.bloom_start[user + 1]]
     door = (allowed, view.hashes, filters, mark)
     count = _admit(door, view.top, chosen, 0)
-    touched = _spread(view, users, user, dense)
-    rows, keys = heaps.rows[:_LINKED], heaps.keys[:_LINKED]
-    held = best_of_some(dense.touched[:touched], dense.linked[:, 0], allowed, mark, rows, keys)
+    touched, linked_sum = _spread(view, users, user, dense)
+    some, rows, keys = dense.touched[:touched], heaps.rows[:_LINKED], heaps.keys[:_LINKED]
+    held = best_of_some(some, dense.linked, allowed, mark, rows, keys)
+    best = best_of_some(
+        rows[:held], dense.linked, allowed, mark, heaps.best_rows, heaps.best_keys
+    )
     count = _admit(door, rows[:held], chosen, count)
-    after = 0
-    last = newest_taken(users.start, users.taken, users.rows, user)
-    if last >= 0:
-        after = spread_following(view.following, view.counts, last, dense.following, dense.after)
-        rows, keys = heaps.rows[:_FOLLOWING], heaps.keys[:_FOLLOWING]
-        held = best_of_some(dense.after[:after], dense.following, allowed, mark, rows, keys)
+    count = _admit_near(door, view, (heaps.best_rows[:best], _NEAR_LINKED), chosen, count)
+    newest, after = newest_taken(users, user, _NEWEST), 0
+    if newest.shape[0] > 0:
+        after = spread_following(
+            view.following, view.counts, newest[0], dense.following, dense.after
+        )
+        some, rows, keys = dense.after[:after], heaps.rows[:_FOLLOWING], heaps.keys[:_FOLLOWING]
+        held = best_of_some(some, dense.following, allowed, mark, rows, keys)
         count = _admit(door, rows[:held], chosen, count)
+        count = _admit_near(door, view, (newest, _NEAR_NEWEST), chosen, count)
+    most_similar = np.float32(-1.0)
     if similar.text_of[user] >= 0:
         rows, keys = heaps.rows[:_TEXT], heaps.keys[:_TEXT]
         held = best_of_all(similar.text[similar.text_of[user]], allowed, mark, rows, keys)
+        most_similar = keys[:held].max() if held > 0 else most_similar
         count = _admit(door, rows[:held], chosen, count)
     if similar.other_of[user] >= 0:
         rows, keys = heaps.rows[:_OTHER], heaps.keys[:_OTHER]
@@ -71,17 +99,16 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     if users.repeats[user]:
         own = slice(users.start[user], users.start[user + 1])
         count = _admit(door, users.rows[own][users.taken[own]], chosen, count)
-    return count, touched, after
+    return Gathered(count, touched, after, linked_sum, most_similar)
 
 
 @njit(cache=True, nogil=True)
 def clear(view, users, user, dense, gathered, chosen):  # type: ignore[no-untyped-def]
     """Leave the dense arrays zero again; `gathered` is what `gather` returned."""
-    _, touched, after = gathered
     linked, following, mark = dense.linked, dense.following, dense.mark
-    for row in dense.touched[:touched]:
-        linked[row, 0] = linked[row, 1] = 0.0
-    for row in dense.after[:after]:
+    for row in dense.touched[: gathered.touched]:
+        linked[row] = 0.0
+    for row in dense.after[: gathered.after]:
         following[row] = 0.0
     for row in chosen:
         mark[row] = FREE
@@ -89,12 +116,17 @@ def clear(view, users, user, dense, gathered, chosen):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def newest_taken(start, taken, rows, user):  # type: ignore[no-untyped-def]
-    """Return the row of the user's newest consumed item, -1 for none."""
-    for entry in range(start[user], start[user + 1]):
+def newest_taken(users, user, most):  # type: ignore[no-untyped-def]
+    """Return the rows of the user's newest consumed items, at most so many, newest first."""
+    taken, rows = users.taken, users.rows
+    out, found = np.empty(most, np.int32), 0
+    for entry in range(users.start[user], users.start[user + 1]):
+        if found == most:
+            break
         if taken[entry]:
-            return rows[entry]
-    return np.int32(-1)
+            out[found] = rows[entry]
+            found += 1
+    return out[:found]
 
 
 @njit(cache=True, nogil=True)
@@ -142,8 +174,19 @@ def _in_filters(hashed, filters):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _admit_near(door, view, sources, chosen, count):  # type: ignore[no-untyped-def]
+    """Take the nearest neighbours by text of some items; return how many candidates there are."""
+    near = view.near
+    rows, most = sources
+    for row in rows:
+        neighbours = near[row, :most]
+        count = _admit(door, neighbours[neighbours >= 0], chosen, count)
+    return count
+
+
+@njit(cache=True, nogil=True)
 def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
-    """Spread the links of the newest sources over the dense arrays; return how many rows have any."""
+    """Spread the links of the newest sources; return how many rows have any, and their sum."""
     taken, rows, pulls = users.taken, users.rows, users.pull
     linked, touched, links, counts = dense.linked, dense.touched, view.links, view.counts
     found, gap = 0, 0
@@ -151,15 +194,15 @@ def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
         if not taken[entry]:
             continue
         if pulls[entry] > 0.0:
-            factors = (
-                pulls[entry] * np.float32(_NEAR**gap),
-                pulls[entry] * np.float32(_WIDE**gap),
-            )
-            found = spread_links(links, counts, rows[entry], factors, linked, touched, found)
+            factor = pulls[entry] * np.float32(_FADING**gap)
+            found = spread_links(links, counts, rows[entry], factor, linked, touched, found)
         gap += 1
         if gap == _SOURCES:
             break
-    return found
+    total = 0.0
+    for row in touched[:found]:
+        total += linked[row]
+    return found, total
 
 
 @njit(cache=True, nogil=True)
@@ -189,6 +232,7 @@ _LINKED = 120  # by co-visitation
 _FOLLOWING = 40  # by what came right after the newest item
 _TEXT = 100
 _OTHER = 40
-_CATEGORIES = 4
-_NEAR, _WIDE, _SOURCES = 0.7, 0.93, 20  # what each older source of links counts
-LARGEST_HEAP = max(_LINKED, _FOLLOWING, _TEXT, _OTHER)
+_CATEGORIES = 3
+_BEST, _NEAR_LINKED = 10, 5  # neighbours by text of what is co-visited most
+_NEWEST, _NEAR_NEWEST = 3, 12  # and of the newest items
+_FADING, _SOURCES = 0.7, 20  # what each older source of links counts

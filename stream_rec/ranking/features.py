@@ -1,7 +1,7 @@
 """Features of candidates: what the re-ranker reads of each. The one place where a feature is added.
 
-A feature is a member of `Feature`, a line in `describe`, and a centre and scale in `SCALES`; the
-re-ranker's start weights name features, so a new one starts with the weight zero.
+A feature is a member of `Feature`, a line in one of the groups below, and a centre and scale beside
+the start weights; those go by name, so a new feature starts with the weight zero.
 """
 
 from enum import IntEnum
@@ -12,38 +12,44 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.vectors import add_weighted, dot
+from stream_rec.experts.labels import add_liking, clear_liking, match
 from stream_rec.ranking.candidates import newest_taken
+
+SHARP = 12.0  # cosines times this are the logarithms of what a text expert believes
 
 
 class Feature(IntEnum):
     """Columns of the feature matrix."""
 
-    POPULAR_100 = 0
+    POPULAR_100 = 0  # logarithms of decayed events, by half-life in events
     POPULAR_500 = 1
     POPULAR_2000 = 2
     POPULAR_16000 = 3
-    NEWCOMERS = 4
-    LINKED = 5
-    LINKED_WIDE = 6
-    FOLLOWING = 7
-    LIKE_NEAR = 8
-    LIKE_LAST = 9
-    LIKE_WIDE = 10
-    LIKE_OTHER = 11
-    COUNT = 12
-    NEVER_SEEN = 13
-    RARELY_SEEN = 14
-    SINCE = 15
-    OWN_COUNT = 16
-    OWN_RECENCY = 17
-    LABELS = 18
-    PRICE_GAP = 19
-    RATING = 20
-    HISTORY = 21
+    LINKED = 4  # logarithm of shrunk co-visitation
+    FOLLOWING = 5  # the same of what came right after the newest item
+    LIKE_NEAR = 6  # cosines: to the user's fast fading vector
+    LIKE_LAST = 7  # to the newest item
+    COUNT = 8
+    NEVER_SEEN = 9
+    RARELY_SEEN = 10
+    SINCE = 11  # logarithm of the events since anybody took it
+    OWN_COUNT = 12
+    OWN_RECENCY = 13
+    NEAR_LINKED = 14  # co-visitation of its neighbours by text
+    NEAR_POPULAR = 15  # their popularity
+    LIKE_WIDE = 16  # cosine to the user's slowly fading vector
+    LIKE_MOST = 17  # the largest cosine to one of the newest items
+    LIKE_GAP = 18  # how far below the most similar item
+    MIXTURE = 19  # logarithm of a fixed mixture of popularity, co-visitation and text
+    TOKENS_LIKED = 20
+    TOKENS_POPULAR = 21
     HISTORY_NONE = 22
     HISTORY_SHORT = 23
     HISTORY_MIDDLE = 24
     HISTORY_LONG = 25
+    NOVELTY = 26  # share of events on items nobody took before
+    TEXT_LIKELY = 27  # logarithm of the text expert's distribution over the catalogue
+    LIKE_OTHER = 28  # cosine in the best of the other modalities
 
 
 class Told(NamedTuple):
@@ -54,31 +60,22 @@ class Told(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def history_length(start, taken, user):  # type: ignore[no-untyped-def]
-    """Return how many items the user took, as far as the history goes."""
-    length = 0
-    for entry in range(start[user], start[user + 1]):
-        length += taken[entry]
+def describe(view, users, user, similar, dense, gathered, chosen, told):  # type: ignore[no-untyped-def]
+    """Write the features of one user's candidates, group by group."""
+    features = told.features
+    _tell_trends(view, chosen, features)
+    _tell_links(view, dense, chosen, features)
+    _tell_similar(view, users, user, similar, gathered, chosen, features)
+    _tell_likely(view, dense, similar, user, gathered, chosen, features)
+    _tell_tokens(view, users, user, dense.liking, chosen, features)
+    length = _tell_own(users, user, chosen, features)
+    _tell_push(view.matrix, users, user, chosen, told.push)
     return length
 
 
 @njit(cache=True, nogil=True)
-def describe(view, users, user, similar, dense, chosen, told):  # type: ignore[no-untyped-def]
-    """Write the features of one user's candidates, group by group."""
-    features = told.features
-    _tell_trends(view, chosen, features)
-    _tell_links(dense.linked, dense.following, chosen, features)
-    _tell_similar(view, users, user, similar, chosen, features)
-    _tell_labels(view, users, user, dense.interest, chosen, features)
-    _tell_price(view, users, user, chosen, features)
-    _tell_own(users, user, chosen, features)
-    _tell_push(view.matrix, users, user, chosen, told.push)
-
-
-@njit(cache=True, nogil=True)
 def _tell_trends(view, chosen, features):  # type: ignore[no-untyped-def]
-    decayed, newcomers, counts = view.decayed, view.newcomers, view.counts
-    last_seen_ms, rated, ratings = view.last_seen_ms, view.rating_count, view.rating_sum
+    decayed, counts, last_seen_ms = view.decayed, view.counts, view.last_seen_ms
     floor = np.float32(1e-2)
     for place in range(chosen.shape[0]):
         row = chosen[place]
@@ -86,7 +83,6 @@ def _tell_trends(view, chosen, features):  # type: ignore[no-untyped-def]
         features[place, Feature.POPULAR_500] = np.log(decayed[row, 1] + floor)
         features[place, Feature.POPULAR_2000] = np.log(decayed[row, 2] + floor)
         features[place, Feature.POPULAR_16000] = np.log(decayed[row, 3] + floor)
-        features[place, Feature.NEWCOMERS] = np.log(newcomers[row] + floor)
         count = counts[row]
         features[place, Feature.COUNT] = np.log1p(np.float32(count))
         features[place, Feature.NEVER_SEEN] = count == 0
@@ -96,40 +92,102 @@ def _tell_trends(view, chosen, features):  # type: ignore[no-untyped-def]
             passed = max(view.now_ms - last_seen_ms[row], 0.0) * view.events_per_ms
             since = min(np.float32(passed), since)
         features[place, Feature.SINCE] = np.log1p(since)
-        above = ratings[row] * 1e-3 - view.rating_mean * rated[row]
-        features[place, Feature.RATING] = above / (rated[row] + 5.0)
+        features[place, Feature.NOVELTY] = view.novelty
 
 
 @njit(cache=True, nogil=True)
-def _tell_links(linked, following, chosen, features):  # type: ignore[no-untyped-def]
+def _tell_links(view, dense, chosen, features):  # type: ignore[no-untyped-def]
+    """Tell the co-visitation of each item, and that of its neighbours by text."""
+    linked, following, decayed = dense.linked, dense.following, view.decayed
+    near, cosines = view.near, view.near_cosine
     for place in range(chosen.shape[0]):
         row = chosen[place]
-        features[place, Feature.LINKED] = np.log(linked[row, 0] + np.float32(1e-4))
-        features[place, Feature.LINKED_WIDE] = np.log(linked[row, 1] + np.float32(1e-4))
+        features[place, Feature.LINKED] = np.log(linked[row] + np.float32(1e-4))
         features[place, Feature.FOLLOWING] = np.log(following[row] + np.float32(1e-3))
+        links, popular, weights = np.float32(0.0), np.float32(0.0), np.float32(1e-3)
+        for rank in range(near.shape[1]):
+            neighbour = near[row, rank]
+            if neighbour < 0:
+                break
+            weight = cosines[row, rank] * cosines[row, rank]
+            links += weight * linked[neighbour]
+            popular += weight * decayed[neighbour, _MIDDLE]
+            weights += weight
+        features[place, Feature.NEAR_LINKED] = np.log(links / weights + np.float32(1e-4))
+        features[place, Feature.NEAR_POPULAR] = np.log(popular / weights + np.float32(1e-2))
 
 
 @njit(cache=True, nogil=True)
-def _tell_similar(view, users, user, similar, chosen, features):  # type: ignore[no-untyped-def]
+def _tell_similar(view, users, user, similar, gathered, chosen, features):  # type: ignore[no-untyped-def]
     matrix, text, other = view.matrix, similar.text, similar.other
     text_of, other_of = similar.text_of[user], similar.other_of[user]
-    wide, last = _user_vector(matrix, users, user), _newest_vector(matrix, users, user)
+    wide, newest = _user_vector(matrix, users, user), newest_taken(users, user, _NEWEST)
     for place in range(chosen.shape[0]):
         row = chosen[place]
-        features[place, Feature.LIKE_NEAR] = text[text_of, row] if text_of >= 0 else 0.0
+        near = text[text_of, row] if text_of >= 0 else np.float32(0.0)
+        features[place, Feature.LIKE_NEAR] = near
+        features[place, Feature.LIKE_GAP] = near - gathered.most_similar if text_of >= 0 else 0.0
         features[place, Feature.LIKE_OTHER] = other[other_of, row] if other_of >= 0 else 0.0
         features[place, Feature.LIKE_WIDE] = 0.0
         features[place, Feature.LIKE_LAST] = 0.0
+        most = np.float32(0.0)
         if row < matrix.shape[0]:
-            features[place, Feature.LIKE_WIDE] = dot(matrix[row], wide)
-            features[place, Feature.LIKE_LAST] = dot(matrix[row], last)
+            vector = matrix[row]
+            features[place, Feature.LIKE_WIDE] = dot(vector, wide)
+            for gap in range(newest.shape[0]):
+                if newest[gap] < matrix.shape[0]:
+                    cosine = dot(vector, matrix[newest[gap]])
+                    most = max(most, cosine)
+                    if gap == 0:
+                        features[place, Feature.LIKE_LAST] = cosine
+        features[place, Feature.LIKE_MOST] = most
+
+
+@njit(cache=True, nogil=True)
+def _tell_likely(view, dense, similar, user, gathered, chosen, features):  # type: ignore[no-untyped-def]
+    """Tell what the text expert, and a fixed mixture of three experts, give each item."""
+    text_of, linked, decayed = similar.text_of[user], dense.linked, view.decayed
+    total, log_sum = gathered.linked_sum, np.float32(np.log(view.known))
+    sure = min(1.0, 2.0 * total) / total if total > 0.0 else 0.0
+    if text_of >= 0:
+        log_sum = similar.text_log_sum[text_of]
+    for place in range(chosen.shape[0]):
+        row = chosen[place]
+        sharpened = np.float32(SHARP) * features[place, Feature.LIKE_NEAR]
+        text = np.exp(sharpened - log_sum)
+        features[place, Feature.TEXT_LIKELY] = np.log(text + np.float32(1e-7))
+        mixture = (
+            _POPULAR * decayed[row, _MIDDLE] / (view.middle_mass + 1e-9)
+            + _TEXT * text
+            + _LINKED * sure * linked[row]
+        )
+        features[place, Feature.MIXTURE] = np.log(np.float32(mixture + 1e-7))
+
+
+@njit(cache=True, nogil=True)
+def _tell_tokens(view, users, user, liking, chosen, features):  # type: ignore[no-untyped-def]
+    """Tell how well an item's tokens fit the user, and how popular they are with everybody."""
+    own = slice(users.start[user], users.start[user + 1])
+    rows, weights = users.rows[own], users.liking[own].copy()
+    for gap in range(weights.shape[0]):
+        weights[gap] *= np.float32(_TOKEN_FADING**gap)
+    add_liking(view.tokens, rows, weights, liking)
+    match(view.tokens, view.token_telling, liking, chosen, features[:, Feature.TOKENS_LIKED])
+    clear_liking(view.tokens, rows, liking)
+    trend = view.token_trend
+    for place in range(chosen.shape[0]):
+        row = chosen[place]
+        told = row < trend.shape[0]
+        features[place, Feature.TOKENS_POPULAR] = trend[row] if told else np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)
 def _tell_own(users, user, chosen, features):  # type: ignore[no-untyped-def]
-    """Tell how often and how lately the user took each item, and how much history there is."""
+    """Tell how often and how lately the user took each item; return the length of the history."""
     start, end, rows, taken = users.start[user], users.start[user + 1], users.rows, users.taken
-    length = history_length(users.start, taken, user)
+    length = 0
+    for entry in range(start, end):
+        length += taken[entry]
     for place in range(chosen.shape[0]):
         count, newest, gap = 0, 0, 0
         if users.repeats[user]:
@@ -140,81 +198,11 @@ def _tell_own(users, user, chosen, features):  # type: ignore[no-untyped-def]
                     newest = gap if newest == 0 else newest
         features[place, Feature.OWN_COUNT] = np.log1p(np.float32(count))
         features[place, Feature.OWN_RECENCY] = 1.0 / newest if newest > 0 else 0.0
-        features[place, Feature.HISTORY] = np.log1p(np.float32(length))
         features[place, Feature.HISTORY_NONE] = length == 0
         features[place, Feature.HISTORY_SHORT] = 0 < length < 3
         features[place, Feature.HISTORY_MIDDLE] = 3 <= length < 10
         features[place, Feature.HISTORY_LONG] = length >= 10
-
-
-@njit(cache=True, nogil=True)
-def _tell_price(view, users, user, chosen, features):  # type: ignore[no-untyped-def]
-    """Tell how far a price is from what the user usually pays, in logarithms; 0 if unknown."""
-    prices, rows, weights = view.price, users.rows, users.wide
-    total, weight = np.float32(0.0), np.float32(0.0)
-    for entry in range(users.start[user], users.start[user + 1]):
-        price = prices[rows[entry]]
-        if price >= 0.0 and weights[entry] > 0.0:
-            total += weights[entry] * np.log1p(price)
-            weight += weights[entry]
-    for place in range(chosen.shape[0]):
-        price = prices[chosen[place]]
-        features[place, Feature.PRICE_GAP] = 0.0
-        if weight > 0.0 and price >= 0.0:
-            features[place, Feature.PRICE_GAP] = abs(np.log1p(price) - total / weight)
-
-
-@njit(cache=True, nogil=True)
-def _tell_labels(view, users, user, interest, chosen, features):  # type: ignore[no-untyped-def]
-    """Tell the user's interest in an item's labels, averaged by how telling each label is."""
-    kinds = (
-        (view.categories, view.category_telling, interest[0]),
-        (view.tags, view.tag_telling, interest[1]),
-        (view.brands, view.brand_telling, interest[2]),
-    )
-    own = slice(users.start[user], users.start[user + 1])
-    weights = np.ones(chosen.shape[0], np.float32)
-    features[:, Feature.LABELS] = 0.0
-    for kind in range(3):
-        codes, telling, liking = kinds[kind]
-        _add_interest(codes, users.rows[own], users.wide[own], liking)
-        _match(codes, (telling, liking), chosen, features[:, Feature.LABELS], weights)
-        _clear_interest(codes, users.rows[own], liking)
-    for place in range(chosen.shape[0]):
-        features[place, Feature.LABELS] /= weights[place]
-
-
-@njit(cache=True, nogil=True)
-def _add_interest(codes, rows, weights, liking):  # type: ignore[no-untyped-def]
-    for entry in range(rows.shape[0]):
-        for column in range(codes.shape[1]):
-            code = codes[rows[entry], column]
-            if code < 0:
-                break
-            liking[code] += weights[entry]
-
-
-@njit(cache=True, nogil=True)
-def _clear_interest(codes, rows, liking):  # type: ignore[no-untyped-def]
-    for entry in range(rows.shape[0]):
-        for column in range(codes.shape[1]):
-            code = codes[rows[entry], column]
-            if code < 0:
-                break
-            liking[code] = 0.0
-
-
-@njit(cache=True, nogil=True)
-def _match(codes, weighing, chosen, totals, weights):  # type: ignore[no-untyped-def]
-    telling, liking = weighing
-    for place in range(chosen.shape[0]):
-        for column in range(codes.shape[1]):
-            code = codes[chosen[place], column]
-            if code < 0:
-                break
-            liked = min(max(liking[code], np.float32(-_MOST_LIKING)), np.float32(_MOST_LIKING))
-            totals[place] += telling[code] * liked
-            weights[place] += telling[code]
+    return length
 
 
 @njit(cache=True, nogil=True)
@@ -241,15 +229,8 @@ def _user_vector(matrix, users, user):  # type: ignore[no-untyped-def]
     return out / (np.sqrt(dot(out, out)) + np.float32(1e-9))
 
 
-@njit(cache=True, nogil=True)
-def _newest_vector(matrix, users, user):  # type: ignore[no-untyped-def]
-    """Return the vector of the newest consumed item, or zero."""
-    out = np.zeros(matrix.shape[1], np.float32)
-    last = newest_taken(users.start, users.taken, users.rows, user)
-    if last >= 0:
-        add_weighted(matrix, last, np.float32(1.0), out)
-    return out
-
-
 _NEVER = 1e5  # events since an item that was never consumed
-_MOST_LIKING = 3.0
+_NEWEST = 5
+_MIDDLE = 2  # column of the half-life of 2,000 events
+_POPULAR, _TEXT, _LINKED = 0.1, 0.3, 0.6  # the fixed mixture
+_TOKEN_FADING = 0.9

@@ -2,8 +2,8 @@
 
 One hidden layer and a linear path; every standardised feature also comes multiplied by how new the
 user is. Listwise softmax cross-entropy over the candidates (Cao et al., "Learning to rank: from
-pairwise approach to listwise approach", ICML 2007), one Adam step per example. It starts from sane
-weights, and is held to them by less and less as evidence grows. Knows features, not items or users.
+pairwise approach to listwise approach", ICML 2007), one Adam step per example. It starts from
+pretrained weights, so what it has learned here grows with evidence. Knows features, not items.
 """
 
 import hashlib
@@ -52,14 +52,13 @@ class Reranker:
         """Take one step towards ranking the candidate at position `taken` first."""
         self.examples += 1
         self.evidence += 1
-        rate = _RATE * max(_LEAST_RATE, 1.0 / (1.0 + self.evidence / _SLOWING))
         _learn(
             features,
             taken,
             np.float32(newness),
             (self.weights, self._first, self._second),
             (CENTRE, SCALE),
-            (rate, self.examples),
+            (_RATE, self.examples),
         )
 
     def adopt(self, other: "Reranker") -> None:
@@ -235,7 +234,5 @@ def _gradient(features, taken, newness, weights, scales):  # type: ignore[no-unt
 
 _MAGIC = b"stream-rec re-ranker 1\n"
 _CLIP = 5.0  # standard deviations
-_RATE = 3e-3
-_LEAST_RATE = 0.3
-_SLOWING = 20_000.0  # examples after which steps have half their length
+_RATE = 1e-3
 _NEGLIGIBLE = 1e-6

@@ -17,8 +17,8 @@ from stream_rec.experts.text import user_vectors
 from stream_rec.experts.views import TEXT, Knowledge, Views
 from stream_rec.policy import Policy
 from stream_rec.profiles.profile import Profile
-from stream_rec.ranking.candidates import LARGEST_HEAP, MOST, Heaps, Similar, clear, gather
-from stream_rec.ranking.features import Feature, Told, describe, history_length
+from stream_rec.ranking.candidates import MOST, Similar, clear, gather, heaps
+from stream_rec.ranking.features import SHARP, Feature, Told, describe
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.ranking.users import Request, Users, read_users
 
@@ -127,9 +127,9 @@ def expert_scores(features: NDArray[np.float32]) -> NDArray[np.float32]:
     for column, feature in ((3, Feature.LIKE_NEAR), (4, Feature.LIKE_OTHER)):
         near = features[:, feature]
         if near.any():
-            out[:, column] = np.exp(_SHARPNESS * (near - near.max()))
+            out[:, column] = np.exp(SHARP * (near - near.max()))
     out[:, 5] = features[:, Feature.OWN_RECENCY]
-    out[:, 6] = features[:, Feature.LABELS]
+    out[:, 6] = features[:, Feature.TOKENS_LIKED]
     out[out < 1e-5] = 0.0
     return out / np.maximum(out.sum(0), np.float32(1e-9))
 
@@ -156,13 +156,11 @@ def _described(known: Scorer, requests: Sequence[Request], now_ms: int) -> list[
     view = known.views.items(known, now_ms=now_ms)
     users = read_users(known.items, requests, now_ms=now_ms)
     similar = _similar(known, users)
-    labels = max(len(view.category_telling), len(view.tag_telling), len(view.brand_telling))
-    dense = known.views.scratch.dense(len(known.items), labels)
+    dense = known.views.scratch.dense(len(known.items), len(view.token_telling))
     rows = np.empty(MOST * len(requests), np.int32)
     told = Told(np.empty((len(rows), len(Feature)), np.float32), np.empty(len(rows), np.float32))
     ends, history = np.zeros((2, len(requests)), np.int64)
-    heaps = Heaps(np.empty(LARGEST_HEAP, np.int32), np.empty(LARGEST_HEAP, np.float32))
-    _describe_all(view, users, similar, dense, heaps, (rows, told, ends, history))
+    _describe_all(view, users, similar, dense, heaps(), (rows, told, ends, history))
     found, start = [], 0
     for end, length in zip(ends.tolist(), history.tolist(), strict=True):
         part = slice(start, end)
@@ -174,9 +172,9 @@ def _described(known: Scorer, requests: Sequence[Request], now_ms: int) -> list[
 def _similar(known: Scorer, users: Users) -> Similar:
     """Compare every user who has a vector with every item, by text and by other modalities."""
     items, count = len(known.items), len(users.start) - 1
-    nobody = np.full(count, -1, np.int32)
-    text, text_of = np.zeros((0, 0), np.float32), nobody
-    other, other_of = np.zeros((0, 0), np.float32), nobody
+    text, text_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
+    other, other_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
+    log_sums = np.zeros(0, np.float32)
     for name, table in known.vectors.items():
         table.reserve(items)
         vectors = user_vectors(table, users.start, users.rows, users.near)
@@ -186,15 +184,25 @@ def _similar(known: Scorer, users: Users) -> Similar:
         if name == TEXT:
             text = known.views.scratch.similar(len(those), items)
             np.matmul(vectors[those], table.matrix[:items].T, out=text)
-            text_of = np.full(count, -1, np.int32)
+            log_sums = _log_sums(text)
             text_of[those] = np.arange(len(those))
         else:
             if not len(other):
-                other = np.zeros((count, items), np.float32)
-                other_of = np.full(count, -1, np.int32)
+                other = np.full((count, items), -1.0, np.float32)
             other_of[those] = those
             other[those] = np.maximum(other[those], vectors[those] @ table.matrix[:items].T)
-    return Similar(text, text_of, other, other_of)
+    return Similar(text, text_of, log_sums, other, other_of)
+
+
+def _log_sums(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return for each user the logarithm of the sum of exp(SHARP * cosine) over the catalogue."""
+    out = np.empty(len(cosines), np.float32)
+    row = np.empty(cosines.shape[1], np.float32)  # one row at a time stays in the cache
+    for user, own in enumerate(cosines):
+        np.multiply(own, np.float32(SHARP), out=row)
+        np.exp(row, out=row)
+        out[user] = np.log(row.sum())
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -203,15 +211,14 @@ def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-u
     start = 0
     for user in range(users.start.shape[0] - 1):
         gathered = gather(view, users, user, similar, dense, heaps, rows[start : start + MOST])
-        end = start + gathered[0]
+        end = start + gathered.count
         chosen = rows[start:end]
         part = Told(told.features[start:end], told.push[start:end])
-        describe(view, users, user, similar, dense, chosen, part)
+        length = describe(view, users, user, similar, dense, gathered, chosen, part)
         clear(view, users, user, dense, gathered, chosen)
-        history[user], ends[user] = history_length(users.start, users.taken, user), end
+        history[user], ends[user] = length, end
         start = end
 
 
 _PUSH = 4.0  # how far below others a near copy of a refused item falls, in units of score
-_SHARPNESS = 12.0  # of the distribution that a text expert's similarities stand for
 _MIXTURE = np.array([0.1, 0.5, 0.2, 0.3, 0.3, 0.5, 0.05], np.float32)

@@ -37,6 +37,7 @@ class Users(NamedTuple):
     pull: NDArray[np.float32]  # how much a taken item counts as a source of links, 0 … 1
     near: NDArray[np.float32]  # signed weight in the user's vector, fading fast
     wide: NDArray[np.float32]  # the same, fading slowly
+    liking: NDArray[np.float32]  # signed, without fading, -1 … 1
     push: NDArray[np.float32]  # how hard a refused item pushes away, 0 for all others
     hash_start: NDArray[np.int64]  # (users + 1,) of the hashes of items that may not be shown
     hashes: NDArray[np.uint64]
@@ -145,6 +146,8 @@ class _Reader:
             pull=np.where(
                 taken, np.where(refused, _ALTERNATIVES * (alternatives > 0), 1.0) * strength, 0.0
             ).astype(np.float32),
+            liking=np.where(taken, np.where(refused, _ALTERNATIVES, 1.0), -1.0).astype(np.float32)
+            * strength,
             near=(sign * np.exp2(-gap / fast - by_age)).astype(np.float32),
             wide=(sign * slowly).astype(np.float32),
             push=np.where(refused, strength * slowly, 0.0).astype(np.float32),

@@ -18,6 +18,8 @@ from stream_rec.statistics.facts import Facts
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.popularity import HALF_LIVES_MS, DecayedCounts
 
+NEVER_MS = 1 << 62  # when an item was first consumed that never was
+
 
 class Statistics:
     """Popularity, ratings and co-visitation of items; arrays are indexed by the rows of `items`."""
@@ -30,6 +32,7 @@ class Statistics:
         self.counts: NDArray[np.int64] = np.zeros(1024, np.int64)  # (capacity,)
         self.first_counts: NDArray[np.int64] = np.zeros(1024, np.int64)
         self.last_seen_ms: NDArray[np.int64] = np.zeros(1024, np.int64)  # 0: never
+        self.first_seen_ms: NDArray[np.int64] = np.full(1024, NEVER_MS, np.int64)
         self.rating_count: NDArray[np.int64] = np.zeros(1024, np.int64)
         self.rating_sum: NDArray[np.int64] = np.zeros(1024, np.int64)  # thousandths
         self.decayed = DecayedCounts()
@@ -44,7 +47,8 @@ class Statistics:
         if rows > capacity:
             grown = max(rows, capacity + capacity // 2)
             for name in _PER_ITEM:
-                longer = np.zeros(grown, np.int64)
+                fill = NEVER_MS if name == "first_seen_ms" else 0
+                longer = np.full(grown, fill, np.int64)
                 longer[:capacity] = getattr(self, name)
                 setattr(self, name, longer)
         self.decayed.reserve(len(self.counts))
@@ -74,6 +78,7 @@ class Statistics:
         np.add.at(self.rating_count, rows[rated], 1)
         np.add.at(self.rating_sum, rows[rated], thousandths)
         np.maximum.at(self.last_seen_ms, rows, facts.timestamp)
+        np.minimum.at(self.first_seen_ms, rows, facts.timestamp)
         self.events += len(facts)
         self.first_events += int(facts.first.sum())
         self.newest_ms = max(self.newest_ms, int(facts.timestamp.max()))
@@ -142,6 +147,8 @@ class Statistics:
 
 
 _MAGIC = b"stream-rec statistics 1\n"
-_PER_ITEM = ("counts", "first_counts", "last_seen_ms", "rating_count", "rating_sum")
+_PER_ITEM = (
+    "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
+)  # fmt: skip
 _DECAYED = ("decayed", "first_decayed")
 _LINKS = ("links", "following")
