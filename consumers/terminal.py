@@ -18,7 +18,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-results = Console(soft_wrap=True)
+# A pipe has no width; at the usual 80 columns a table would break its lines for nobody.
+results = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 notices = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Advance = Callable[[int, int], None]
