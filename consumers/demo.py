@@ -169,7 +169,7 @@ def _installed(folder: Path) -> Iterator[tuple[Ready, Installation]]:
     thread = threading.Thread(target=work, name="installation")
     thread.start()
     try:
-        with terminal.notices.status("starting Apache Kafka, a recommender and the encoder"):
+        with terminal.busy("starting Apache Kafka, a recommender and the encoder"):
             while not told and thread.is_alive():
                 thread.join(0.1)
         if not told:
@@ -180,7 +180,7 @@ def _installed(folder: Path) -> Iterator[tuple[Ready, Installation]]:
             raise DemoFailed(msg)
         yield told[0], installation
     finally:
-        with terminal.notices.status("stopping everything"):
+        with terminal.busy("stopping everything"):
             installation.request_stop()
             thread.join()
 

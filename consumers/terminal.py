@@ -45,6 +45,17 @@ def progress_bar(title: str, console: Console = notices) -> Iterator[Advance]:
         yield lambda done, whole: bar.update(task, completed=done, total=whole)
 
 
+@contextmanager
+def busy(title: str) -> Iterator[None]:
+    """Show on a terminal that something goes on, and say so in a line elsewhere."""
+    if not notices.is_terminal:
+        say(title)
+        yield
+        return
+    with notices.status(title):
+        yield
+
+
 def say(line: str) -> None:
     """Print one notice on stderr."""
     notices.print(line, markup=False)
