@@ -116,6 +116,8 @@ def build(items: int, events: int) -> tuple[Replica, dict[str, tuple[Profile, st
         profiles[event.user_id] = folded.profile
         taken[event.user_id] = (before, item)
     replica.statistics.fold(facts.build("benchmark"))
+    for _ in range(0, items, 256):
+        replica.views.catch_up(replica, most=256)
     active = sorted(profiles, key=lambda name: -profiles[name].events_applied)
     return replica, {name: taken[name] for name in active[: users // 2]}
 

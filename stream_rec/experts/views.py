@@ -120,7 +120,7 @@ class Views:
         trends = self._trends_at(known, now_ms=now_ms)
         slow = self._slowly(known, trends, now_ms=now_ms)
         table = known.vectors.get(TEXT)
-        self._follow_vectors(table, len(items))
+        self.catch_up(known, most=_VECTORS_AT_ONCE)
         return ItemView(
             hashes=items.hashes[: len(items)],
             slot_hash=items.slot_hash,
@@ -147,20 +147,22 @@ class Views:
             known=float(max(catalogue.count, 1)),
         )
 
+    def catch_up(self, known: Knowledge, *, most: int) -> None:
+        """Find the neighbours of at most so many new text vectors; idle time is well spent on it."""
+        table, rows = known.vectors.get(TEXT), len(known.items)
+        if table is not self._neighbours_of:
+            self.neighbours, self._neighbours_of = Neighbours(), table
+        self.neighbours.reserve(rows)
+        if table is not None:
+            table.reserve(rows)
+            self.neighbours.follow(table, most=most)
+
     def _trends_at(self, known: Knowledge, *, now_ms: int) -> Trends:
         mark = (known.statistics.events, known.catalogue.changes, len(known.items), now_ms)
         if self._trends is None or mark != self._trends_of:
             self._trends = read_trends(known.statistics, known.catalogue, now_ms=now_ms)
             self._trends_of = mark
         return self._trends
-
-    def _follow_vectors(self, table: VectorTable | None, items: int) -> None:
-        if table is not self._neighbours_of:
-            self.neighbours, self._neighbours_of = Neighbours(), table
-        self.neighbours.reserve(items)
-        if table is not None:
-            table.reserve(items)
-            self.neighbours.follow(table, most=_VECTORS_AT_ONCE)
 
     def _slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
         """Return what may lag behind by half a percent of the events."""
