@@ -29,7 +29,7 @@ from consumers.clients import admin
 from consumers.embedded_broker import answers, plan_broker
 from consumers.health import Health
 from consumers.merged_metrics import registry_of
-from consumers.settings import Settings, host_and_port
+from consumers.settings import HEARTBEAT_FILE, Settings, host_and_port
 from consumers.supervisor import Child, Supervisor
 from consumers.topic_reading import check_reachable
 from consumers.topics import Topics, ensure_topics
@@ -287,5 +287,5 @@ def _answering(
         health.stop()
 
 
-READY_FILE, HEARTBEAT_FILE = "ready.json", "heartbeat"
+READY_FILE = "ready.json"
 ROOT = Path(__file__).resolve().parent.parent

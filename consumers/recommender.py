@@ -26,7 +26,7 @@ from consumers.membership import Membership, Rebalanced
 from consumers.metrics import RecommenderMetrics
 from consumers.outbox import Outbox, merge, seal
 from consumers.profile_store import ProfileStore
-from consumers.settings import Settings
+from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.spare_time import Bounds, SpareTime
 from consumers.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
 from consumers.transaction import Transactor, crash_point
@@ -89,6 +89,7 @@ class Recommender:
         )
         self.caught_up = False
         self._rested_until = 0.0
+        self._beat_due = 0.0
         self._moved = time.monotonic()
         self._next_second = 0.0
         self._next_minute = time.monotonic() + SNAPSHOT_EVERY_S
@@ -228,6 +229,9 @@ class Recommender:
             self.metrics.dead_letters.labels(letter.topic, letter.stage).inc()
         if result is None:
             self._rested_until = time.monotonic() + REST_SHARE * took
+        elif started > self._beat_due:  # tells the supervisor that restarts are no loop
+            self._beat_due = started + BEAT_EVERY_S
+            (self.settings.folder("recommender") / HEARTBEAT_FILE).touch()
 
     def _take_over(self) -> None:
         owned_before = 0 in self.store.owned and self.verdicts.owned
@@ -370,6 +374,7 @@ RECORDS_OF_CONTROL = 200
 OVERDUE, STALEST = 4, 16
 # After lists made in spare time the worker is free for events this many times as long as they took.
 REST_SHARE = 4.0
+BEAT_EVERY_S = 1.0
 SCAN_IDLE, SCAN_BUSY = 256, 16
 STUCK_S = 30.0
 SNAPSHOT_EVERY_S = 60.0

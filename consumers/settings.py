@@ -185,6 +185,8 @@ def _typed(name: str, value: object) -> object:
     return value
 
 
+# Touched by a program in its folder when it gets on; the supervisor looks at its time.
+HEARTBEAT_FILE = "heartbeat"
 PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
 SECRETS = frozenset({"sasl_password", "ssl_password", "sasl_username"})
