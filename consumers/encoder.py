@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from consumers.clients import admin, plain_consumer, plain_producer
 from consumers.health import Answer, Health
 from consumers.metrics import EncoderMetrics
-from consumers.settings import Settings
+from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.topics import Topics, ensure_topics
 from consumers.watchdog import Watchdog, exit_for_restart
 from consumers.wire import decode_vector, encode_vector, split_vector_key, vector_key
@@ -158,6 +158,8 @@ class Encoder:
             if not waiting.live and not ends:
                 waiting.live = self.loaded = True
                 self.metrics.ready.set(1)
+                # Events flow without vectors: an encoder that loads is worth starting again.
+                (self.settings.folder("encoder") / HEARTBEAT_FILE).touch()
                 LOG.info("items read; %d to encode with %s", len(waiting), backbone.name)
             if waiting.live and (batch := waiting.next_batch(MOST_TEXTS)):
                 self._encode(batch, backbone, cache, producer=producer, model=model)
