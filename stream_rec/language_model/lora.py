@@ -1,0 +1,266 @@
+"""Teach an adapter where behaviour puts items, from their texts alone.
+
+Each text is asked for the neighbourhood of its item in the tower, itself masked: cross-entropy
+against soft targets ``softmax(25·cos)`` over the known items. Matching each text to its own tower
+vector, or telling fresh positives from stale negatives, made vectors worse; neighbourhoods made
+both known and never-seen items better (docs/measurements_language_model.md).
+
+How the last adapter holds the next one is in ``adapter_methods``. It does not know buffers, gates
+or clocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import kl_div, log_softmax, softmax
+
+from stream_rec.language_model.adapter import (
+    AdapterArrays,
+    adapter_arrays,
+    attach_adapter,
+    set_adapter,
+)
+from stream_rec.language_model.adapter_methods import Anchor, Method, served_and_slow
+from stream_rec.language_model.backbone import Backbone
+from stream_rec.language_model.encoding import MAX_TOKENS
+from stream_rec.language_model.text_states import TextStates, set_dropout
+from stream_rec.language_model.tower_training import TrainingFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """How an adapter learns; rank, learning rate, weight and time come from the policy."""
+
+    method: Method = "proximal"
+    rank: int = 16
+    learning_rate: float = 1e-3
+    proximal_weight: float = 1.0
+    max_s: float = 600.0
+    max_steps: int = 400
+    batch: int = 128
+    micro_batch: int = 64
+    warmup_steps: int = 10
+    weight_decay: float = 0.01
+    dropout: float = 0.05
+    sharpness: float = 25.0
+    held_out: float = 0.05
+    check_every: int = 20
+    patience: int = 3
+    max_tokens: int = MAX_TOKENS
+    cache_bytes: int = 1 << 30
+    autocast: bool | None = None  # bfloat16 products; None: wherever the processor has them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What to learn from: known items only, each with a text that is not empty."""
+
+    texts: Sequence[str]  # (items,)
+    teacher: NDArray[np.float32]  # (items, dimension) unit vectors of the tower
+    weight: NDArray[np.float32]  # (items,) how often each is asked, e.g. by recent activity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How training stands."""
+
+    step: int
+    loss: float
+    texts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """The outcome of one run; losses are nats of divergence from the neighbourhoods held out."""
+
+    arrays: dict[str, NDArray[np.float32]]  # what to serve
+    slow: dict[str, NDArray[np.float32]]  # long_short: where the next run starts; else empty
+    steps: int
+    loss_before: float
+    loss: float
+    texts_per_s: float
+
+
+def train_adapter(
+    backbone: Backbone,
+    lesson: Lesson,
+    settings: LoraSettings,
+    *,
+    start: AdapterArrays | None = None,
+    seed: int,
+    monotonic: Callable[[], float],
+    progress: Callable[[Step], None] | None = None,
+) -> Trained:
+    """Train an adapter and return its best state by a held-out part of the items.
+
+    ``start`` is the last promoted adapter (the slow one for ``long_short``); without it, training
+    starts from the base model. Call with all known items; the time budget includes preparation.
+
+    Raises:
+        TrainingFailed: too few items, or NaN or Inf on the way.
+        CheckpointRejected: ``start`` does not fit the model or the rank.
+    """
+    if len(lesson.texts) < _FEWEST:
+        message = f"{len(lesson.texts)} items with a text and a place, {_FEWEST} are needed"
+        raise TrainingFailed(message)
+    begun = monotonic()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        run = _Run(backbone, lesson, settings, start, np.random.default_rng(seed))
+        before = best_loss = run.held_out_loss()
+        best, best_step, texts, step = adapter_arrays(run.model), 0, 0, 0
+        prepared = monotonic()
+        for step in range(1, settings.max_steps + 1):
+            loss, count = run.step(step)
+            texts += count
+            elapsed = monotonic() - begun
+            if progress is not None:
+                progress(Step(step=step, loss=loss, texts=texts, seconds=elapsed))
+            late = elapsed >= settings.max_s
+            if step % settings.check_every == 0 or late or step == settings.max_steps:
+                held_out = run.held_out_loss()
+                if held_out < best_loss:
+                    best, best_loss, best_step = adapter_arrays(run.model), held_out, step
+            if late or step - best_step >= settings.patience * settings.check_every:
+                break
+        spent = monotonic() - prepared
+    arrays, slow = served_and_slow(settings.method, best, run.start)
+    return Trained(
+        arrays=arrays,
+        slow=slow,
+        steps=best_step,
+        loss_before=before,
+        loss=best_loss,
+        texts_per_s=texts / spent if spent > 0 else 0.0,
+    )
+
+
+class _Run:
+    """The model, optimiser and memory of one run."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        lesson: Lesson,
+        settings: LoraSettings,
+        start: AdapterArrays | None,
+        random: np.random.Generator,
+    ) -> None:
+        self.settings = settings
+        self.random = random
+        self.device = backbone.device
+        wanted = settings.autocast
+        self.autocast = _fast_bfloat16(self.device) if wanted is None else wanted
+        self.model = attach_adapter(
+            backbone,
+            rank=settings.rank,
+            dropout=settings.dropout,
+            seed=int(random.integers(2**31)),
+        )
+        if start:
+            set_adapter(self.model, start)
+        self.start = adapter_arrays(self.model)
+        with self._precision():
+            self.texts = TextStates(
+                backbone,
+                self.model,
+                lesson.texts,
+                max_tokens=settings.max_tokens,
+                max_bytes=settings.cache_bytes,
+            )
+            self.budget = _TOKENS_AT_ONCE[self.device.type]
+            self.memory = self.texts.all_vectors(self.budget).float()
+        self.teacher = torch.from_numpy(np.ascontiguousarray(lesson.teacher)).to(self.device)
+        order = random.permutation(len(lesson.texts))
+        held = min(_MOST_HELD_OUT, max(1, round(settings.held_out * len(order))))
+        self.held, self.pupils = order[:held], order[held:]
+        chance = lesson.weight[self.pupils].astype(np.float64) + 1e-9
+        self.chance = chance / chance.sum()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE), device=self.device))
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.anchor = Anchor(self.model)
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": self.weights, "weight_decay": settings.weight_decay},
+                {"params": [self.log_scale], "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+        )
+
+    def step(self, number: int) -> tuple[float, int]:
+        """Learn from one batch; return the loss and the number of texts."""
+        settings = self.settings
+        set_dropout(self.model, active=True)
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * min(1.0, number / settings.warmup_steps)
+        size = min(settings.batch, len(self.pupils))
+        batch = self.random.choice(self.pupils, size, replace=False, p=self._chance(size))
+        parts = np.array_split(batch, math.ceil(size / settings.micro_batch))
+        total = 0.0
+        for part in parts:  # gradients add up: memory is that of the micro batch
+            with self._precision():
+                vectors = self.texts.vectors(part.tolist(), self.budget).float()
+            loss = self._divergence(vectors, part) * (len(part) / size)
+            loss.backward()
+            total += float(loss.detach())
+            self.memory[torch.from_numpy(part).to(self.device)] = vectors.detach()
+        if settings.method == "proximal" and settings.proximal_weight:
+            pull = settings.proximal_weight * self.anchor.distance()
+            pull.backward()
+            total += float(pull.detach())
+        norm = nn.utils.clip_grad_norm_([*self.weights, self.log_scale], _LARGEST_GRADIENT)
+        if not math.isfinite(total) or not bool(torch.isfinite(norm)):
+            message = f"step {number}: the loss is {total}, its gradient {float(norm)}"
+            raise TrainingFailed(message)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return total, size
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Return the divergence of items that are never asked in training."""
+        set_dropout(self.model, active=False)
+        with self._precision():
+            vectors = self.texts.vectors(self.held.tolist(), self.budget).float()
+        return float(self._divergence(vectors, self.held))
+
+    def _divergence(self, vectors: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Return how far texts are from their neighbourhoods, in nats, mean over ``rows``."""
+        at = torch.from_numpy(rows).to(self.device)
+        # The batch's own vectors replace the remembered ones, so gradients reach both sides.
+        memory = self.memory.index_copy(0, at, vectors)
+        diagonal = torch.arange(len(rows), device=self.device)
+        scores = self.log_scale.exp() * vectors @ memory.T  # (rows, items)
+        wanted = self.settings.sharpness * self.teacher[at] @ self.teacher.T
+        scores[diagonal, at] = _MASKED
+        wanted[diagonal, at] = _MASKED
+        return kl_div(log_softmax(scores, dim=1), softmax(wanted, dim=1), reduction="batchmean")
+
+    def _chance(self, size: int) -> NDArray[np.float64] | None:
+        return self.chance if np.count_nonzero(self.chance > 1e-12) >= size else None
+
+    def _precision(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+_FEWEST = 16
+_MOST_HELD_OUT = 512
+_START_SCALE = 20.0
+_LARGEST_GRADIENT = 1.0
+_MASKED = -1e4
+_TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 32768}
