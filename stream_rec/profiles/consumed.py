@@ -30,11 +30,12 @@ class Consumed(msgspec.Struct, frozen=True, array_like=True):
         place = int(np.searchsorted(hashes, np.uint64(item)))
         if place < len(hashes) and int(hashes[place]) == item:
             return self
-        more = np.insert(hashes, place, np.uint64(item))
-        if len(more) <= EXACT:
-            return Consumed(more.tobytes())
+        cut = place * _HASH.itemsize
+        more = self.exact[:cut] + item.to_bytes(_HASH.itemsize, "little") + self.exact[cut:]
+        if len(more) <= EXACT * _HASH.itemsize:
+            return Consumed(more)
         bits = np.zeros(BLOOM_BITS // 8, np.uint8)
-        _set(bits, more)
+        _set(bits, np.frombuffer(more, _HASH))
         return Consumed(b"", bits.tobytes())
 
     def hashes(self) -> np.ndarray:
