@@ -91,6 +91,7 @@ class Recommender:
         self._rested_until = 0.0
         self._beat_due = 0.0
         self._moved = time.monotonic()
+        self._list_s = SPARE_S
         self._next_second = 0.0
         self._next_minute = time.monotonic() + SNAPSHOT_EVERY_S
 
@@ -188,11 +189,14 @@ class Recommender:
         ]
 
     def _add_spare(self, outbox: Outbox, *, busy: bool) -> None:
+        """Add lists that are due without an event; how many is bounded by the time they take."""
         now = time.monotonic()
+        affordable = max(1, int(SPARE_S / self._list_s))
         resting = now < self._rested_until
         bounds = Bounds(
-            overdue=OVERDUE if busy or not resting else 0,
-            stalest=STALEST if not busy and not resting and not self.verdicts.waiting else 0,
+            owed=MOST_OWED,
+            overdue=min(MOST_OVERDUE, affordable) if busy else 0,
+            stalest=0 if busy or resting or self.verdicts.waiting else min(STALEST, affordable),
         )
         due = [
             entry
@@ -202,8 +206,9 @@ class Recommender:
         if due:
             made = publish(self.replica, due, outbox.ledgers, now_ms=_now_ms(), rng=self.rng)
             outbox.add_lists(made)
-            for partition in {entry.partition for entry in due}:
-                self.metrics.lists.labels("spare").inc(sum(x.partition == partition for x in due))
+            self.metrics.lists.labels("spare").inc(len(due))
+            took = (time.monotonic() - now) / len(due)
+            self._list_s += 0.1 * (took - self._list_s)
 
     def _commit(self, outbox: Outbox, result: Step | None) -> None:
         started = time.monotonic()
@@ -309,9 +314,10 @@ class Recommender:
         metrics.learned.inc(result.learned)
         for (topic, outcome), count in result.outcomes.items():
             metrics.events.labels(topic, outcome).inc(count)
+        sample = batch[:: 1 + len(batch) // SAMPLED]
         for stage, stamp in zip(("polled", "ranked", "committed"), stamps, strict=True):
             observe = metrics.freshness.labels(stage).observe
-            for arrival in batch:
+            for arrival in sample:
                 if arrival.append_ms:
                     observe(max(0, stamp - arrival.append_ms) / 1000)
 
@@ -371,11 +377,14 @@ POLL_MS = 50
 LEAST_BATCH, MOST_BATCH = 32, 500
 EXAMPLES = 64
 RECORDS_OF_CONTROL = 200
-OVERDUE, STALEST = 4, 16
+MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
+# What lists made in spare time may take: an event that comes just then waits for them.
+SPARE_S = 0.008
 # After lists made in spare time the worker is free for events this many times as long as they took.
 REST_SHARE = 4.0
 BEAT_EVERY_S = 1.0
 SCAN_IDLE, SCAN_BUSY = 256, 16
+SAMPLED = 32
 STUCK_S = 30.0
 SNAPSHOT_EVERY_S = 60.0
 TELL_EVERY_S = 2.0
