@@ -5,6 +5,7 @@ Reads files; knows nothing of what the records mean beyond naming their time and
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -29,8 +30,9 @@ def rows(path: Path, limit: int | None = None) -> Iterator[dict[str, Any]]:
                 if not isinstance(row, dict):
                     raise ConfigurationError(f"{path} line {number}: not a JSON object")
                 yield row
-    except (OSError, EOFError) as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error  # type: ignore[union-attr]
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{path}: {reason}") from error
     except ValueError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
