@@ -28,13 +28,16 @@ def rows(path: Path, limit: int | None = None) -> Iterator[dict[str, Any]]:
             for number, line in enumerate(islice(lines, limit), 1):
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ConfigurationError(f"{path} line {number}: not a JSON object")
+                    message = f"{path} line {number}: not a JSON object"
+                    raise ConfigurationError(message)
                 yield row
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{path}: {reason}") from error
+        message = f"{path}: {reason}"
+        raise ConfigurationError(message) from error
     except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        message = f"{path}: {error}"
+        raise ConfigurationError(message) from error
 
 
 def items(path: Path) -> Iterator[Item]:
@@ -62,7 +65,9 @@ def event_record(row: dict[str, Any], number: int) -> dict[str, Any]:
         "timestamp": round(float(row.get("ts", 0)) * 1000),
         "scenario": row.get("scenario", "default"),
     }
-    return record | {name: row[name] for name in ("rating", "title", "text") if row.get(name) is not None}
+    return record | {
+        name: row[name] for name in ("rating", "title", "text") if row.get(name) is not None
+    }
 
 
 def arrivals(path: Path, limit: int | None = None) -> Iterator[Arrival]:
@@ -70,7 +75,9 @@ def arrivals(path: Path, limit: int | None = None) -> Iterator[Arrival]:
     offsets = {"click": 0, "review": 0}
     for number, row in enumerate(rows(path, limit)):
         record = event_record(row, number)
-        kind: Any = "review" if record.get("event_type") == "review" or "rating" in record else "click"
+        kind: Any = (
+            "review" if record.get("event_type") == "review" or "rating" in record else "click"
+        )
         yield Arrival(
             kind=kind,
             topic=f"events.{kind}s",

@@ -132,7 +132,7 @@ class Worker:
         return Step(profiles=made.profiles, ledgers=dict(self.ledgers), lists=made.lists)
 
     def commit(self, result: Step) -> bool:
-        """Write everything of a step at once, unless the partitions have moved on; merge it then."""
+        """Write everything of a step at once, unless the partitions have moved on; then merge."""
         broker = self.broker
         stale = any(
             broker.owner.get(number) != self.name

@@ -48,7 +48,7 @@ class Fold:
 
 
 def fold(log: Iterable[Logged]) -> Fold:
-    """Fold a log whose records are in the order of each partition; unreadable ones are dead letters."""
+    """Fold a log in the order of each partition; unreadable records are dead letters."""
     state, chains = Fold(), {}
     for record in log:
         event = readable(record)
@@ -81,7 +81,7 @@ def fold(log: Iterable[Logged]) -> Fold:
 
 
 def readable(record: Logged) -> dict[str, Any] | None:
-    """Return the event of a record that the engine must apply; the tests write no borderline ones."""
+    """Return the event of a record, if the engine must apply it; no test writes borderline ones."""
     try:
         event = json.loads(record.value or b"")
         good = record.key == event["user_id"].encode() and isinstance(event["item_id"], str)
@@ -91,7 +91,7 @@ def readable(record: Logged) -> dict[str, Any] | None:
 
 
 def _link(items: list[str], state: Fold) -> None:
-    """Count who followed whom: .7 to the power of the gap in 2048ths forward, half of it backward."""
+    """Count who followed whom: .7 ** gap in 2048ths forward, half of it backward."""
     for place, target in enumerate(items):
         for gap in range(min(20, place)):
             source = items[place - 1 - gap]

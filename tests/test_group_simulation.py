@@ -1,4 +1,4 @@
-"""G1 to G5 under random schedules of deliveries, crashes, zombies and rebalances, without a broker."""
+"""G1 to G5 under random schedules of crashes, zombies and rebalances, without a broker."""
 
 from dataclasses import replace
 
@@ -27,7 +27,9 @@ def simulated(seed: int, *, shell: Shell = Shell.SOUND, stepper: Stepper = step)
     """Run one random log through one random schedule."""
     rng = np.random.default_rng(seed)
     shape = replace(SHAPE, users=int(rng.integers(1, 8)))
-    group = Group(Broker(random_log(rng, shape), shape.partitions), rng, shell=shell, stepper=stepper)
+    group = Group(
+        Broker(random_log(rng, shape), shape.partitions), rng, shell=shell, stepper=stepper
+    )
     for worker in group.workers:
         worker.replica.put_policy("*", 0, {"list": {"size": 3}})
     group.run(turns=25)

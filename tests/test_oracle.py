@@ -1,4 +1,4 @@
-"""The oracle tells mutated logs apart: otherwise its agreement with the engine would mean nothing."""
+"""The oracle tells mutated logs apart: otherwise agreeing with it would mean nothing."""
 
 import json
 from collections.abc import Callable

@@ -9,7 +9,14 @@ from stream_rec.errors import ConfigurationError
 from stream_rec.events import parse_event
 
 ROWS = [
-    {"type": "review", "user_id": "u1", "item_id": "a", "ts": 1_600_000_010.5, "rating": 4, "text": "good"},
+    {
+        "type": "review",
+        "user_id": "u1",
+        "item_id": "a",
+        "ts": 1_600_000_010.5,
+        "rating": 4,
+        "text": "good",
+    },
     {"action": "Add To Cart", "user_id": "u2", "item_id": "b", "ts": 1_600_000_011},
     {"event_id": "own", "user_id": "u1", "item_id": "c", "timestamp": 1_600_000_012_000},
     {"user_id": "u1", "item_id": "b", "ts": 1_600_000_013, "rating": None, "text": None},
@@ -28,9 +35,7 @@ def written(path: Path, lines: str) -> Path:
 def test_rows_become_records_that_the_engine_reads(name: str, tmp_path: Path) -> None:
     file = written(tmp_path / name, "\n".join(json.dumps(row) for row in ROWS))
     arrivals = list(recorded.arrivals(file))
-    events = [
-        parse_event(one.value, key=one.key, kind=one.kind, source="file") for one in arrivals
-    ]
+    events = [parse_event(one.value, key=one.key, kind=one.kind, source="file") for one in arrivals]
     assert [one.topic for one in arrivals] == [
         "events.reviews",
         "events.clicks",
@@ -51,7 +56,7 @@ def test_only_the_first_rows_are_read_when_there_is_a_limit(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("lines", ["{}\n[1]\n", "{}\n{torn", '{"a": \ufffd'])
 def test_a_line_that_is_no_object_is_named(lines: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="f.jsonl"):
+    with pytest.raises(ConfigurationError, match=r"f\.jsonl"):
         list(recorded.rows(written(tmp_path / "f.jsonl", lines)))
 
 

@@ -1,4 +1,4 @@
-"""Replays of the simulated shop: the same twice, the same in another process, and better than chance."""
+"""Replays of the simulated shop: the same twice and in another process, and better than chance."""
 
 import json
 import subprocess
@@ -88,9 +88,10 @@ def test_every_event_has_an_outcome_and_segments_sum_up() -> None:
     # A new user's new item stands in both segments and not among the warm ones.
     parts = segments["warm"]["n"] + segments["new item"]["n"] + segments["new user"]["n"]
     assert segments["all"]["n"] <= parts
-    assert segments["warm"]["n"] + max(
-        segments["new item"]["n"], segments["new user"]["n"]
-    ) <= segments["all"]["n"]
+    assert (
+        segments["warm"]["n"] + max(segments["new item"]["n"], segments["new user"]["n"])
+        <= segments["all"]["n"]
+    )
     assert 0 < segments["all"]["n"] <= EVENTS * 0.8
     for measured in segments.values():
         assert 0 <= measured["ndcg"] <= measured["hr"] <= 1

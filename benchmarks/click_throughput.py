@@ -1,0 +1,141 @@
+"""Clicks per second of one worker, beside a bare transactional copy of the same records.
+
+    python -m benchmarks click_throughput [--clicks 60000] [--users 20000] [--json]
+
+Both read the same topic with the same client settings, at most 500 records a transaction, one after
+the other on the same broker. The copy only writes each record to another topic. The worker applies
+the event, writes the profile to its changelog and its facts to the statistics; with
+`min_interval_ms: 60000` a user's list is made at the first event and owed after the others. So the
+first wave, one event of every user, makes a list for each, and the waves after it make none until a
+minute is over. Ends with 1 when the waves after the first are below 30 % of the copy.
+"""
+
+import contextlib
+import json
+import sys
+import time
+
+import numpy as np
+from kafka import KafkaConsumer, OffsetAndMetadata
+
+from benchmarks.printed import installation, options, show
+from consumers.clients import admin, transactional_producer
+from consumers.settings import Settings
+from consumers.topics import Topics
+from tests.guarantees.fleet import Fleet
+from tests.guarantees.topic_log import Backlog, producer
+from tests.guarantees.traffic import send_catalogue, set_policy
+
+LEAST, BATCH = 0.30, 500
+
+
+def main() -> int:
+    """Measure both, print, return the exit status."""
+    chosen = options(__doc__, clicks=60_000, users=20_000, items=2_000)
+    with installation() as settings:
+        rates = measure(settings, chosen.clicks, chosen.users, chosen.items)
+    copied = rates["bare copy"]
+    rows = [
+        {"what": name, "clicks/s": rate, "of the copy": f"{rate / copied:.0%}"}
+        for name, rate in rates.items()
+    ]
+    show(f"click throughput, {chosen.users} users", rows, as_json=chosen.json)
+    return 0 if rates["worker, lists owed"] >= LEAST * copied else 1
+
+
+def measure(settings: Settings, clicks: int, users: int, items: int) -> dict[str, float]:
+    """Return records per second by what was done."""
+    rng = np.random.default_rng(0)
+    topics = Topics(settings.prefix)
+    with Fleet(settings) as fleet:
+        send_catalogue(settings, items)
+        fleet.wait_ready()
+        set_policy(settings, {"list": {"min_interval_ms": 60_000}})
+    _send(settings, rng.permutation(users), items, rng)
+    first = _drain_rate(settings)
+    copied = copy(settings, topics.clicks, f"{settings.prefix}.copy", users)
+    _send(settings, rng.integers(0, users, clicks), items, rng)
+    owed = _drain_rate(settings)
+    return {
+        "bare copy": copied,
+        "worker, lists owed": owed,
+        "worker, a list for each click": first,
+    }
+
+
+def copy(settings: Settings, source: str, target: str, records: int) -> float:
+    """Copy a topic in transactions and return the records per second."""
+    client = admin(settings)
+    client.create_topics({target: {"num_partitions": settings.partitions, "replication_factor": 1}})
+    client.wait_for_topics([target], timeout_ms=30_000)
+    client.close()
+    reader = KafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers,
+        group_id=f"{target}.group",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=BATCH,
+    )
+    reader.subscribe([source])
+    writer = transactional_producer(settings, f"{target}.writer")
+    writer.init_transactions()
+    done, started = 0, 0.0
+    while done < records:
+        polled = reader.poll(100)
+        if not polled:
+            continue
+        started = started or time.monotonic()
+        writer.begin_transaction()
+        offsets = {}
+        for place, rows in polled.items():
+            for row in rows:
+                writer.send(target, key=row.key, value=row.value, partition=place.partition)
+            offsets[place] = OffsetAndMetadata(rows[-1].offset + 1)
+            done += len(rows)
+        writer.send_offsets_to_transaction(offsets, reader.group_metadata())
+        writer.commit_transaction()
+    rate = done / (time.monotonic() - started)
+    writer.close()
+    reader.close()
+    return rate
+
+
+def _send(settings: Settings, users: np.ndarray, items: int, rng: np.random.Generator) -> None:
+    client, topic = producer(settings), Topics(settings.prefix).clicks
+    now_ms = time.time_ns() // 1_000_000
+    for number, (user, item) in enumerate(
+        zip(users.tolist(), rng.zipf(1.3, len(users)).tolist(), strict=True)
+    ):
+        event = {
+            "event_id": f"{now_ms}-{number}",
+            "event_type": "click",
+            "user_id": f"u{user}",
+            "item_id": f"i{item % items}",
+            "timestamp": now_ms + number // 10,
+        }
+        client.send(topic, key=f"u{user}".encode(), value=json.dumps(event).encode())
+    client.flush(timeout=120)
+    client.close()
+
+
+def _drain_rate(settings: Settings) -> float:
+    """Start a worker on what is waiting; return its records per second from the first commit on."""
+    with contextlib.closing(Backlog(settings)) as backlog, Fleet(settings) as fleet:
+        waiting = left = backlog.records()
+        seen: list[tuple[float, int]] = []
+
+        def empty() -> bool:
+            nonlocal left
+            left = backlog.records()
+            if left < waiting:
+                seen.append((time.monotonic(), left))
+            return left == 0
+
+        fleet.wait(empty, 600, "the backlog is not read")
+    (started, first), (ended, _) = seen[0], seen[-1]
+    return first / (ended - started)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

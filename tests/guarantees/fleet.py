@@ -1,0 +1,127 @@
+"""A group of real recommender processes on a real broker, killed and started again at will.
+
+The processes are the product's own command under the product's own supervisor, as `up` runs them.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
+from types import TracebackType
+
+from consumers import child_process
+from consumers.installation import environment, make_topics, own_command, says_ready
+from consumers.restart_policy import RestartRules
+from consumers.settings import Settings
+from consumers.supervisor import Child, Supervisor
+
+# A storm kills without end, so ends without progress are no reason to give up.
+RULES = RestartRules(tries=10_000, first_delay_s=0.05, longest_delay_s=0.1)
+
+
+class Fleet:
+    """`workers` recommenders; use it as a context."""
+
+    def __init__(self, settings: Settings, *, workers: int = 1) -> None:
+        self.settings = settings
+        self.lines: list[str] = []
+        self._folder = settings.data_dir
+        self._addresses = {
+            slot: f"127.0.0.1:{child_process.free_port()}" for slot in range(workers)
+        }
+        self._supervisor = self._made()
+        self._thread = threading.Thread(target=self._supervisor.run, name="fleet", daemon=True)
+
+    def __enter__(self) -> "Fleet":
+        make_topics(self.settings)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._supervisor.request_stop()
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the supervisor does not end"
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started again."""
+        return sum(self._supervisor.restarts().values())
+
+    def kill(self, slot: int) -> bool:
+        """Kill a worker as a power cut would; False when it is not running just now."""
+        pid = self._supervisor.pids().get(f"{NAME}-{slot}")
+        if pid is None:
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def crash_next_at(self, slot: int, point: str) -> None:
+        """Let the worker's next incarnation, and only that one, kill itself at a named point."""
+        (self._folder / f"crash-at-{slot}").write_text(point)
+
+    def ready(self, slot: int) -> bool:
+        """Say whether a worker is ready."""
+        return says_ready(self._addresses[slot])
+
+    def wait_ready(self, within_s: float = 180.0) -> float:
+        """Wait until all workers are ready; return the seconds it took."""
+        return self.wait(lambda: all(map(self.ready, self._addresses)), within_s, "not ready")
+
+    def wait(self, condition: Callable[[], bool], within_s: float, what: str) -> float:
+        """Wait for a condition while all programs run; return the seconds it took."""
+        started = time.monotonic()
+        while not condition():
+            assert time.monotonic() - started < within_s, f"{what}\n" + self.last_lines()
+            assert self._thread.is_alive(), f"all stopped: {self._supervisor.reason()}\n" + (
+                self.last_lines()
+            )
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def last_lines(self) -> str:
+        """Return what the programs said last."""
+        return "\n".join(self.lines[-40:])
+
+    def metrics(self, slot: int = 0) -> str:
+        """Return what a worker tells Prometheus."""
+        host, _, port = self._addresses[slot].rpartition(":")
+        connection = HTTPConnection(host, int(port), timeout=5)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        except (OSError, HTTPException):
+            return ""
+        finally:
+            connection.close()
+
+    def _made(self) -> Supervisor:
+        children = [self._child(slot, address) for slot, address in self._addresses.items()]
+        return Supervisor(
+            children, run_dir=self._folder / "run", rules=RULES, echo=self.lines.append
+        )
+
+    def _child(self, slot: int, address: str) -> Child:
+        settings = Settings(**{name: getattr(self.settings, name) for name in KEPT}, slot=slot)
+        return Child(
+            name=f"{NAME}-{slot}",
+            argv=("sh", "-c", ONCE, str(self._folder / f"crash-at-{slot}"), *own_command(), NAME),
+            env=environment(settings, address),
+        )
+
+
+NAME = "recommender"
+# The program with the crash point that the file $0 names, which is used up by it.
+ONCE = (
+    'STREAM_REC_CRASH_AT=$(cat "$0" 2>/dev/null); rm -f "$0"; export STREAM_REC_CRASH_AT; exec "$@"'
+)
+KEPT = ("bootstrap_servers", "prefix", "data_dir", "partitions", "model", "device")

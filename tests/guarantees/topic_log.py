@@ -1,0 +1,115 @@
+"""Read whole topics of a broker, as committed readers see them and as they stand on its disk."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from consumers.settings import Settings
+from consumers.topics import Topics
+from consumers.wire import LEDGER_KEY, Standing, decode_profile, decode_standing
+from stream_rec.profiles.profile import Profile
+from stream_rec.replica import Replica
+from stream_rec.statistics.facts import Facts
+from stream_rec.statistics.statistics import Statistics
+from tests.oracle import Logged
+
+
+def records(settings: Settings, topic: str, *, committed: bool = True) -> list[Any]:
+    """Return every record of a topic in the order of each partition."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers,
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        enable_auto_commit=False,
+        max_poll_records=5_000,
+        fetch_max_wait_ms=50,
+    )
+    try:
+        places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(places)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(places)
+        found: list[Any] = []
+        until = time.monotonic() + 60
+        while any(consumer.position(place) < ends[place] for place in places):
+            assert time.monotonic() < until, f"{topic} cannot be read to its end"
+            found += [row for rows in consumer.poll(200).values() for row in rows]
+        return found
+    finally:
+        consumer.close()
+
+
+def input_log(settings: Settings) -> Iterator[Logged]:
+    """Yield what producers wrote to both event topics, as the oracle reads it."""
+    topics = Topics(settings.prefix)
+    for number, topic in enumerate((topics.clicks, topics.reviews)):
+        for record in records(settings, topic):
+            yield Logged(number, record.partition, record.offset, record.key, record.value)
+
+
+def changelog(settings: Settings) -> tuple[dict[str, Profile], dict[int, Standing]]:
+    """Return every user's newest profile, and where each partition stands."""
+    profiles, standings = {}, {}
+    for record in records(settings, Topics(settings.prefix).profiles):
+        if record.key == LEDGER_KEY:
+            standings[record.partition] = decode_standing(record.value)
+        else:
+            profiles[record.key.decode()] = decode_profile(record.value)
+    return profiles, standings
+
+
+def statistics(settings: Settings) -> Statistics:
+    """Fold the log of facts, as a worker on an empty disk does."""
+    folded = Replica().statistics
+    for record in records(settings, Topics(settings.prefix).statistics):
+        folded.fold(Facts.from_bytes(record.value))
+    return folded
+
+
+def aborted(settings: Settings, topic: str) -> int:
+    """Count the records of a topic that stand on the broker's disk but belong to no commit.
+
+    Aborted transactions leave their records in the log, where only committed readers skip them.
+    """
+    whole = records(settings, topic, committed=False)
+    kept = {(record.partition, record.offset) for record in records(settings, topic)}
+    return sum((record.partition, record.offset) not in kept for record in whole)
+
+
+class Backlog:
+    """How much of both event topics the group has still to commit; close it."""
+
+    def __init__(self, settings: Settings) -> None:
+        topics = Topics(settings.prefix)
+        self._group = settings.group_id
+        self._client = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+        self._reader = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
+        self._places = [
+            TopicPartition(name, number)
+            for name in (topics.clicks, topics.reviews)
+            for number in self._reader.partitions_for_topic(name) or ()
+        ]
+
+    def records(self) -> int:
+        """Return how many records are waiting now."""
+        ends = self._reader.end_offsets(self._places)
+        found = self._client.list_group_offsets(self._group).get(self._group, {})
+        offsets = {tuple(place): value.offset for place, value in found.items()}
+        return sum(end - max(0, offsets.get(tuple(place), 0)) for place, end in ends.items())
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._client.close()
+        self._reader.close()
+
+
+def producer(settings: Settings) -> KafkaProducer:
+    """Return a plain producer, as a shop has one."""
+    return KafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers,
+        acks="all",
+        linger_ms=5,
+        max_request_size=3_000_000,
+        compression_type="lz4",
+    )
