@@ -6,10 +6,10 @@ arrives at once never holds up a list.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.compiled import kernel
 
 NEIGHBOURS = 15
 
@@ -41,7 +41,7 @@ class Neighbours:
             _enter(rows, cosines, table.present, self.rows, self.cosines)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _enter(changed, cosines, present, rows, nearest):  # type: ignore[no-untyped-def]
     for place in range(changed.shape[0]):
         row = changed[place]
@@ -56,7 +56,7 @@ def _enter(changed, cosines, present, rows, nearest):  # type: ignore[no-untyped
                     _insert(rows[other], nearest[other], row, cosine)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _insert(rows, nearest, row, cosine):  # type: ignore[no-untyped-def]
     """Put a neighbour into a sorted list, in place of what it had there or of the last one."""
     place = 0

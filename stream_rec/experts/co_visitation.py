@@ -5,12 +5,12 @@ Shrunk by the source's count, c / (d + 10), which is the zeroth order of TALE (P
 """
 
 import numpy as np
-from numba import njit
 
+from stream_rec.compiled import kernel
 from stream_rec.statistics.co_visitation import UNIT
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def spread_links(pool, counts, row, factor, linked, touched, found):  # type: ignore[no-untyped-def]
     """Add `factor` times one source's links into `linked` (items,); return how many are touched.
 
@@ -30,7 +30,7 @@ def spread_links(pool, counts, row, factor, linked, touched, found):  # type: ig
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def spread_following(pool, counts, row, following, after):  # type: ignore[no-untyped-def]
     """Write how often each item came right after this one, shrunk; return how many."""
     found = 0

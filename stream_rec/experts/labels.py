@@ -5,10 +5,11 @@ frequency); one that a single item carries says nothing about any other.
 """
 
 import numpy as np
-from numba import njit
+
+from stream_rec.compiled import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def token_trends(codes, weighing, counts, events):  # type: ignore[no-untyped-def]
     """Return how popular the tokens of each item are, (items,): 0 is as popular as most.
 
@@ -37,7 +38,7 @@ def token_trends(codes, weighing, counts, events):  # type: ignore[no-untyped-de
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_liking(codes, rows, weights, liking):  # type: ignore[no-untyped-def]
     """Add what a user likes of each token, `weights` by interaction, into a dense array."""
     for entry in range(rows.shape[0]):
@@ -48,7 +49,7 @@ def add_liking(codes, rows, weights, liking):  # type: ignore[no-untyped-def]
             liking[code] += weights[entry]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clear_liking(codes, rows, liking):  # type: ignore[no-untyped-def]
     """Leave the dense array zero again."""
     for entry in range(rows.shape[0]):
@@ -59,7 +60,7 @@ def clear_liking(codes, rows, liking):  # type: ignore[no-untyped-def]
             liking[code] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def match(codes, telling, liking, rows, out):  # type: ignore[no-untyped-def]
     """Write how well the tokens of each item fit what the user likes."""
     for place in range(rows.shape[0]):

@@ -1,11 +1,13 @@
 """The k best of many scores in one pass, for compiled code: a heap with the least on top."""
 
-from numba import njit
+import numpy as np
+
+from stream_rec.compiled import kernel, lane_kernel
 
 FREE, BARRED, CHOSEN = 0, 1, 2  # marks of items while candidates are chosen
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
     """Offer one row to the heap; return how many it holds then.
 
@@ -35,7 +37,7 @@ def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
     return held
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
     """Find the best of all rows that are allowed and not barred; return how many."""
     most, held, items = heap.shape[0], 0, scores.shape[0]
@@ -50,15 +52,7 @@ def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-d
     return held
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _largest(block):  # type: ignore[no-untyped-def]
-    largest = block[0]
-    for place in range(1, block.shape[0]):
-        largest = max(largest, block[place])
-    return largest
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def best_of_some(rows, scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
     """Find the best of some rows by positive score, those allowed and not barred."""
     most, held = heap.shape[0], 0
@@ -69,6 +63,32 @@ def best_of_some(rows, scores, allowed, mark, heap, keys):  # type: ignore[no-un
         if allowed[row] and mark[row] != BARRED:
             held = offer(heap, keys, held, row, score)
     return held
+
+
+@lane_kernel
+def _largest(block):  # type: ignore[no-untyped-def]
+    largest = block[0]
+    for place in range(1, block.shape[0]):
+        largest = max(largest, block[place])
+    return largest
+
+
+@lane_kernel
+def sum_of_exponentials(scores, sharp):  # type: ignore[no-untyped-def]
+    """Return the sum of exp(sharp * score), each to about one percent for exponents up to 10.
+
+    As (1 + x / 4096) ** 4096, which is nothing but products, so it uses the whole lane.
+    """
+    total, step = 0.0, np.float32(sharp / 4096.0)
+    for start in range(0, scores.shape[0], _BLOCK):
+        block = np.float32(0.0)
+        for place in range(start, min(start + _BLOCK, scores.shape[0])):
+            value = np.float32(1.0) + step * scores[place]
+            for _ in range(12):
+                value *= value
+            block += value
+        total += block
+    return total
 
 
 _BLOCK = 128  # most blocks hold no leader, and comparing a whole block costs little

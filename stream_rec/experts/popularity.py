@@ -6,10 +6,10 @@ A reading is made from the statistics of one moment and serves every request of 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
+from stream_rec.compiled import kernel
 from stream_rec.experts.leaders import offer
 from stream_rec.statistics.statistics import Statistics
 
@@ -40,7 +40,7 @@ def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) ->
     return Trends(decayed, mass, top[top >= 0], counts.rate(readings[MIDDLE]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
     """Read all half-lives in one pass, and keep the leaders of the first ones."""
     decayed, mass, leading = out
@@ -59,7 +59,7 @@ def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
                     held = offer(leading[column], keys, held, row, events)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def category_leaders(codes, items_with, allowed, popularity, most):  # type: ignore[no-untyped-def]
     """Return the most popular items of each category, (categories, most), -1 padded, best first.
 

@@ -5,10 +5,10 @@ refused pushes away. It is made when it is needed: a new adapter never meets a v
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.vectors import VectorTable, add_weighted
+from stream_rec.compiled import kernel
 
 
 def user_vectors(
@@ -26,7 +26,7 @@ def user_vectors(
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _user_vectors(matrix, start, rows, weights, out):  # type: ignore[no-untyped-def]
     for user in range(out.shape[0]):
         for entry in range(start[user], start[user + 1]):

@@ -8,14 +8,22 @@ expert, never once per item: passing a view along costs more than looking at an 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from stream_rec.compiled import kernel
 from stream_rec.experts.co_visitation import spread_following, spread_links
-from stream_rec.experts.leaders import BARRED, CHOSEN, FREE, best_of_all, best_of_some
+from stream_rec.experts.leaders import (
+    BARRED,
+    CHOSEN,
+    FREE,
+    best_of_all,
+    best_of_some,
+    sum_of_exponentials,
+)
 from stream_rec.profiles.consumed import BLOOM_BITS, PROBES
 from stream_rec.statistics.item_index import find_row
 
+SHARP = 12.0  # cosines times this are the logarithms of what a text expert believes
 MOST = 512  # candidates of one list
 
 
@@ -44,7 +52,6 @@ class Similar(NamedTuple):
 
     text: NDArray[np.float32]  # (users with a vector, items)
     text_of: NDArray[np.int32]  # (users,) row of `text`, -1 for none
-    text_log_sum: NDArray[np.float32]  # (users with a vector,) log of the sum of exp(SHARP * text)
     other: NDArray[np.float32]  # (users with another vector, items) the best of all modalities
     other_of: NDArray[np.int32]
 
@@ -57,9 +64,10 @@ class Gathered(NamedTuple):
     after: int  # rows that followed the newest item
     linked_sum: float  # of all links
     most_similar: float  # by text, of what may be shown
+    text_log_sum: float  # logarithm of the sum of exp(SHARP * cosine) over the catalogue
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no-untyped-def]
     """Choose the candidates of one user; see `Gathered` for what comes back."""
     mark, allowed = dense.mark, view.allowed
@@ -84,10 +92,12 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
         held = best_of_some(some, dense.following, allowed, mark, rows, keys)
         count = _admit(door, rows[:held], chosen, count)
         count = _admit_near(door, view, (newest, _NEAR_NEWEST), chosen, count)
-    most_similar = np.float32(-1.0)
+    most_similar, text_log_sum = np.float32(-1.0), np.log(view.known)
     if similar.text_of[user] >= 0:
-        rows, keys = heaps.rows[:_TEXT], heaps.keys[:_TEXT]
-        held = best_of_all(similar.text[similar.text_of[user]], allowed, mark, rows, keys)
+        scores, rows = similar.text[similar.text_of[user]], heaps.rows[:_TEXT]
+        keys = heaps.keys[:_TEXT]
+        held = best_of_all(scores, allowed, mark, rows, keys)
+        text_log_sum = np.log(sum_of_exponentials(scores, SHARP))
         most_similar = keys[:held].max() if held > 0 else most_similar
         count = _admit(door, rows[:held], chosen, count)
     if similar.other_of[user] >= 0:
@@ -99,10 +109,10 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     if users.repeats[user]:
         own = slice(users.start[user], users.start[user + 1])
         count = _admit(door, users.rows[own][users.taken[own]], chosen, count)
-    return Gathered(count, touched, after, linked_sum, most_similar)
+    return Gathered(count, touched, after, linked_sum, most_similar, text_log_sum)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clear(view, users, user, dense, gathered, chosen):  # type: ignore[no-untyped-def]
     """Leave the dense arrays zero again; `gathered` is what `gather` returned."""
     linked, following, mark = dense.linked, dense.following, dense.mark
@@ -115,7 +125,7 @@ def clear(view, users, user, dense, gathered, chosen):  # type: ignore[no-untype
     _bar(view, users, user, mark, FREE)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def newest_taken(users, user, most):  # type: ignore[no-untyped-def]
     """Return the rows of the user's newest consumed items, at most so many, newest first."""
     taken, rows = users.taken, users.rows
@@ -129,7 +139,7 @@ def newest_taken(users, user, most):  # type: ignore[no-untyped-def]
     return out[:found]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bar(view, users, user, mark, value):  # type: ignore[no-untyped-def]
     """Mark what may not be shown, as far as it is known item by item."""
     rows, barred = users.rows, users.barred
@@ -143,7 +153,7 @@ def _bar(view, users, user, mark, value):  # type: ignore[no-untyped-def]
             mark[row] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _admit(door, rows, chosen, count):  # type: ignore[no-untyped-def]
     """Take items among the candidates, unless they are there or must not be; return how many."""
     allowed, hashes, filters, mark = door
@@ -158,7 +168,7 @@ def _admit(door, rows, chosen, count):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _in_filters(hashed, filters):  # type: ignore[no-untyped-def]
     """Return whether any Bloom filter holds a hash; probes as in `profiles.consumed.probes`."""
     low, high = hashed & np.uint64(0xFFFFFFFF), (hashed >> np.uint64(32)) | np.uint64(1)
@@ -173,7 +183,7 @@ def _in_filters(hashed, filters):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _admit_near(door, view, sources, chosen, count):  # type: ignore[no-untyped-def]
     """Take the nearest neighbours by text of some items; return how many candidates there are."""
     near = view.near
@@ -184,7 +194,7 @@ def _admit_near(door, view, sources, chosen, count):  # type: ignore[no-untyped-
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
     """Spread the links of the newest sources; return how many rows have any, and their sum."""
     taken, rows, pulls = users.taken, users.rows, users.pull
@@ -205,7 +215,7 @@ def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
     return found, total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _category_leaders(view, users, user, out):  # type: ignore[no-untyped-def]
     """Write the leaders of the categories of the newest liked items; return how many."""
     categories, leaders = view.categories, view.category_top

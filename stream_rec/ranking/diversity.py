@@ -5,11 +5,11 @@ process. Knows scores and similarities, nothing of users, items or where similar
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue, Labels
 from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.compiled import kernel
 
 DEPTH = 50  # how far down the ranking a list may reach for variety
 
@@ -90,7 +90,7 @@ def _incidence(labels: Labels, rows: NDArray[np.int32]) -> NDArray[np.float32]:
     return carried[:, names >= 0]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _greedy(log_scores, similarity, size, strength):  # type: ignore[no-untyped-def]
     count = log_scores.shape[0]
     spans = np.zeros((size, count))

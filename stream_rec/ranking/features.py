@@ -8,14 +8,12 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from stream_rec.catalogue.vectors import add_weighted, dot
+from stream_rec.catalogue.vectors import add_weighted, dot, dot_small
+from stream_rec.compiled import kernel
 from stream_rec.experts.labels import add_liking, clear_liking, match
-from stream_rec.ranking.candidates import newest_taken
-
-SHARP = 12.0  # cosines times this are the logarithms of what a text expert believes
+from stream_rec.ranking.candidates import SHARP, newest_taken
 
 
 class Feature(IntEnum):
@@ -59,21 +57,21 @@ class Told(NamedTuple):
     push: NDArray[np.float32]  # (candidates,)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def describe(view, users, user, similar, dense, gathered, chosen, told):  # type: ignore[no-untyped-def]
     """Write the features of one user's candidates, group by group."""
     features = told.features
     _tell_trends(view, chosen, features)
     _tell_links(view, dense, chosen, features)
     _tell_similar(view, users, user, similar, gathered, chosen, features)
-    _tell_likely(view, dense, similar, user, gathered, chosen, features)
+    _tell_likely(view, dense, gathered, chosen, features)
     _tell_tokens(view, users, user, dense.liking, chosen, features)
     length = _tell_own(users, user, chosen, features)
     _tell_push(view.matrix, users, user, chosen, told.push)
     return length
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell_trends(view, chosen, features):  # type: ignore[no-untyped-def]
     decayed, counts, last_seen_ms = view.decayed, view.counts, view.last_seen_ms
     floor = np.float32(1e-2)
@@ -95,7 +93,7 @@ def _tell_trends(view, chosen, features):  # type: ignore[no-untyped-def]
         features[place, Feature.NOVELTY] = view.novelty
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell_links(view, dense, chosen, features):  # type: ignore[no-untyped-def]
     """Tell the co-visitation of each item, and that of its neighbours by text."""
     linked, following, decayed = dense.linked, dense.following, view.decayed
@@ -117,11 +115,10 @@ def _tell_links(view, dense, chosen, features):  # type: ignore[no-untyped-def]
         features[place, Feature.NEAR_POPULAR] = np.log(popular / weights + np.float32(1e-2))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell_similar(view, users, user, similar, gathered, chosen, features):  # type: ignore[no-untyped-def]
-    matrix, text, other = view.matrix, similar.text, similar.other
+    text, other = similar.text, similar.other
     text_of, other_of = similar.text_of[user], similar.other_of[user]
-    wide, newest = _user_vector(matrix, users, user), newest_taken(users, user, _NEWEST)
     for place in range(chosen.shape[0]):
         row = chosen[place]
         near = text[text_of, row] if text_of >= 0 else np.float32(0.0)
@@ -130,27 +127,31 @@ def _tell_similar(view, users, user, similar, gathered, chosen, features):  # ty
         features[place, Feature.LIKE_OTHER] = other[other_of, row] if other_of >= 0 else 0.0
         features[place, Feature.LIKE_WIDE] = 0.0
         features[place, Feature.LIKE_LAST] = 0.0
-        most = np.float32(0.0)
-        if row < matrix.shape[0]:
-            vector = matrix[row]
-            features[place, Feature.LIKE_WIDE] = dot(vector, wide)
-            for gap in range(newest.shape[0]):
-                if newest[gap] < matrix.shape[0]:
-                    cosine = dot(vector, matrix[newest[gap]])
-                    most = max(most, cosine)
-                    if gap == 0:
-                        features[place, Feature.LIKE_LAST] = cosine
+        features[place, Feature.LIKE_MOST] = 0.0
+    small, scale = view.small, view.small_scale
+    newest = newest_taken(users, user, _NEWEST)
+    if newest.shape[0] == 0 or small.shape[0] == 0:
+        return
+    wide, wide_scale = _user_vector(view.matrix, users, user)
+    for place in range(chosen.shape[0]):
+        row, most = chosen[place], np.float32(0.0)
+        vector = small[row]
+        features[place, Feature.LIKE_WIDE] = dot_small(vector, wide) * scale[row] * wide_scale
+        for gap in range(newest.shape[0]):
+            past = newest[gap]
+            cosine = dot_small(vector, small[past]) * scale[row] * scale[past]
+            most = max(most, cosine)
+            if gap == 0:
+                features[place, Feature.LIKE_LAST] = cosine
         features[place, Feature.LIKE_MOST] = most
 
 
-@njit(cache=True, nogil=True)
-def _tell_likely(view, dense, similar, user, gathered, chosen, features):  # type: ignore[no-untyped-def]
+@kernel
+def _tell_likely(view, dense, gathered, chosen, features):  # type: ignore[no-untyped-def]
     """Tell what the text expert, and a fixed mixture of three experts, give each item."""
-    text_of, linked, decayed = similar.text_of[user], dense.linked, view.decayed
-    total, log_sum = gathered.linked_sum, np.float32(np.log(view.known))
+    linked, decayed = dense.linked, view.decayed
+    total, log_sum = gathered.linked_sum, np.float32(gathered.text_log_sum)
     sure = min(1.0, 2.0 * total) / total if total > 0.0 else 0.0
-    if text_of >= 0:
-        log_sum = similar.text_log_sum[text_of]
     for place in range(chosen.shape[0]):
         row = chosen[place]
         sharpened = np.float32(SHARP) * features[place, Feature.LIKE_NEAR]
@@ -164,7 +165,7 @@ def _tell_likely(view, dense, similar, user, gathered, chosen, features):  # typ
         features[place, Feature.MIXTURE] = np.log(np.float32(mixture + 1e-7))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell_tokens(view, users, user, liking, chosen, features):  # type: ignore[no-untyped-def]
     """Tell how well an item's tokens fit the user, and how popular they are with everybody."""
     own = slice(users.start[user], users.start[user + 1])
@@ -181,7 +182,7 @@ def _tell_tokens(view, users, user, liking, chosen, features):  # type: ignore[n
         features[place, Feature.TOKENS_POPULAR] = trend[row] if told else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell_own(users, user, chosen, features):  # type: ignore[no-untyped-def]
     """Tell how often and how lately the user took each item; return the length of the history."""
     start, end, rows, taken = users.start[user], users.start[user + 1], users.rows, users.taken
@@ -205,7 +206,7 @@ def _tell_own(users, user, chosen, features):  # type: ignore[no-untyped-def]
     return length
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell_push(matrix, users, user, chosen, push):  # type: ignore[no-untyped-def]
     """Tell how strongly the most similar refused item pushes each candidate away."""
     push[:] = 0.0
@@ -219,14 +220,19 @@ def _tell_push(matrix, users, user, chosen, push):  # type: ignore[no-untyped-de
                 push[place] = max(push[place], near)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _user_vector(matrix, users, user):  # type: ignore[no-untyped-def]
-    """Return the user's slowly fading vector, of length one, or zero."""
+    """Return the user's slowly fading vector in bytes, and what each is worth; zero for none."""
     out = np.zeros(matrix.shape[1], np.float32)
     for entry in range(users.start[user], users.start[user + 1]):
         if abs(users.wide[entry]) > 1e-2:
             add_weighted(matrix, users.rows[entry], users.wide[entry], out)
-    return out / (np.sqrt(dot(out, out)) + np.float32(1e-9))
+    length = np.sqrt(dot(out, out)) + np.float32(1e-9)
+    worth = max(np.abs(out).max(), np.float32(1e-9)) / np.float32(127.0)
+    small = np.empty(out.shape[0], np.int8)
+    for axis in range(out.shape[0]):
+        small[axis] = np.int8(np.rint(out[axis] / worth))
+    return small, worth / length
 
 
 _NEVER = 1e5  # events since an item that was never consumed

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
-from numba import njit
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable, dot
+from stream_rec.compiled import kernel, lane_kernel
 from stream_rec.events import DAY_MS, NOT_CONSUMING
 from stream_rec.policy import Signals
 from stream_rec.profiles.profile import Interaction, Profile
@@ -194,7 +194,7 @@ def _label(support: Support, catalogue: Catalogue) -> str:
     return kinds[support.kind].names[support.code]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@lane_kernel
 def _support(lists, known, codes, items_with, most, out):  # type: ignore[no-untyped-def]
     items, ends, sources, past_ends = lists
     pool, matrix = known
@@ -220,7 +220,7 @@ def _support(lists, known, codes, items_with, most, out):  # type: ignore[no-unt
                         places[item, 4] = code
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rarest(codes, row, other, items_with, fewest):  # type: ignore[no-untyped-def]
     """Return the label that both items carry and fewer than `fewest` items do, -1 for none."""
     best = -1

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from stream_rec.compiled import kernel
 from stream_rec.errors import StateRejected
 from stream_rec.ranking.features import Feature
 from stream_rec.ranking.start_weights import CENTRE, HIDDEN, SCALE, start_weights
@@ -117,7 +117,7 @@ class Reranker:
         return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _parts(weights, features):  # type: ignore[no-untyped-def]
     """Cut the flat parameters: hidden (2 * features, HIDDEN), bias, output and linear path."""
     inputs = 2 * features
@@ -127,7 +127,7 @@ def _parts(weights, features):  # type: ignore[no-untyped-def]
     return hidden, bias, output, weights[(inputs + 2) * HIDDEN :]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _standardised(features, scales, z):  # type: ignore[no-untyped-def]
     centre, scale = scales
     for column in range(z.shape[0]):
@@ -135,7 +135,7 @@ def _standardised(features, scales, z):  # type: ignore[no-untyped-def]
         z[column] = min(max(value, np.float32(-_CLIP)), np.float32(_CLIP))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _folded(weights, newness, count):  # type: ignore[no-untyped-def]
     """Add up the two copies of each feature, which are the same but for the user's newness."""
     hidden, bias, output, linear = _parts(weights, count)
@@ -147,7 +147,7 @@ def _folded(weights, newness, count):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _forward(z, folded, active):  # type: ignore[no-untyped-def]
     """Score one candidate; `active` (HIDDEN,) is left with the hidden layer."""
     hidden, bias, output, linear = folded
@@ -164,13 +164,13 @@ def _forward(z, folded, active):  # type: ignore[no-untyped-def]
     return score
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _standardise(features, scales, z):  # type: ignore[no-untyped-def]
     for place in range(z.shape[0]):
         _standardised(features[place], scales, z[place])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _combine(active, straight, newness, layer, out):  # type: ignore[no-untyped-def]
     """Join the two halves of each layer by the user's newness, and score."""
     bias, output = layer
@@ -183,7 +183,7 @@ def _combine(active, straight, newness, layer, out):  # type: ignore[no-untyped-
         out[place] = score
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _learn(features, taken, newness, state, scales, step):  # type: ignore[no-untyped-def]
     weights, first, second = state
     rate, number = step
@@ -198,7 +198,7 @@ def _learn(features, taken, newness, state, scales, step):  # type: ignore[no-un
         weights[place] -= np.float32(rate) * (first[place] / fading_first) / root
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gradient(features, taken, newness, weights, scales):  # type: ignore[no-untyped-def]
     """Return the gradient of the cross-entropy of the candidate that was taken."""
     candidates, count = features.shape

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from stream_rec.compiled import kernel
 from stream_rec.experts.text import user_vectors
 from stream_rec.experts.views import TEXT, Knowledge, Views
 from stream_rec.policy import Policy
 from stream_rec.profiles.profile import Profile
-from stream_rec.ranking.candidates import MOST, Similar, clear, gather, heaps
-from stream_rec.ranking.features import SHARP, Feature, Told, describe
+from stream_rec.ranking.candidates import MOST, SHARP, Similar, clear, gather, heaps
+from stream_rec.ranking.features import Feature, Told, describe
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.ranking.users import Request, Users, read_users
 
@@ -174,7 +174,6 @@ def _similar(known: Scorer, users: Users) -> Similar:
     items, count = len(known.items), len(users.start) - 1
     text, text_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
     other, other_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
-    log_sums = np.zeros(0, np.float32)
     for name, table in known.vectors.items():
         table.reserve(items)
         vectors = user_vectors(table, users.start, users.rows, users.near)
@@ -184,28 +183,16 @@ def _similar(known: Scorer, users: Users) -> Similar:
         if name == TEXT:
             text = known.views.scratch.similar(len(those), items)
             np.matmul(vectors[those], table.matrix[:items].T, out=text)
-            log_sums = _log_sums(text)
             text_of[those] = np.arange(len(those))
         else:
             if not len(other):
                 other = np.full((count, items), -1.0, np.float32)
             other_of[those] = those
             other[those] = np.maximum(other[those], vectors[those] @ table.matrix[:items].T)
-    return Similar(text, text_of, log_sums, other, other_of)
+    return Similar(text, text_of, other, other_of)
 
 
-def _log_sums(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return for each user the logarithm of the sum of exp(SHARP * cosine) over the catalogue."""
-    out = np.empty(len(cosines), np.float32)
-    row = np.empty(cosines.shape[1], np.float32)  # one row at a time stays in the cache
-    for user, own in enumerate(cosines):
-        np.multiply(own, np.float32(SHARP), out=row)
-        np.exp(row, out=row)
-        out[user] = np.log(row.sum())
-    return out
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-untyped-def]
     rows, told, ends, history = out
     start = 0

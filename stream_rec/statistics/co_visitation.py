@@ -9,8 +9,9 @@ exactly. Zero weights are no links. Rows grow freely within the pool's budget; p
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from stream_rec.compiled import kernel
 
 FORWARD: NDArray[np.int32] = np.round(2048 * 0.7 ** np.arange(20)).astype(np.int32)
 BACKWARD: NDArray[np.int32] = np.round(1024 * 0.7 ** np.arange(20)).astype(np.int32)
@@ -102,7 +103,7 @@ class LinkTable:
         return Links(*_links(self.pool, len(self.pool.start)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(neighbours, start, used, to):  # type: ignore[no-untyped-def]
     """Return the first slot of a row whose neighbour is not below `to`."""
     lower, upper = start, start + used
@@ -115,7 +116,7 @@ def _find(neighbours, start, used, to):  # type: ignore[no-untyped-def]
     return lower
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def link(pool, row, to):  # type: ignore[no-untyped-def]
     """Return the weight of one link, 0 when there is none."""
     if row >= pool.start.shape[0]:
@@ -125,7 +126,7 @@ def link(pool, row, to):  # type: ignore[no-untyped-def]
     return pool.weights[slot] if found else np.int32(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _class(size):  # type: ignore[no-untyped-def]
     exponent = 0
     while (1 << exponent) < size:
@@ -133,7 +134,7 @@ def _class(size):  # type: ignore[no-untyped-def]
     return exponent
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _take(neighbours, weights, free, size):  # type: ignore[no-untyped-def]
     """Take a block from its free list or from the pool's end; return the arrays, maybe longer."""
     block = free[_class(size)]
@@ -151,7 +152,7 @@ def _take(neighbours, weights, free, size):  # type: ignore[no-untyped-def]
     return neighbours, weights, block
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _compact(neighbours, weights, start, used, least):  # type: ignore[no-untyped-def]
     """Drop the links of a row whose weight is below `least` or zero; return how many stay."""
     kept = 0
@@ -163,7 +164,7 @@ def _compact(neighbours, weights, start, used, least):  # type: ignore[no-untype
     return kept
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _make_room(neighbours, weights, directory, row, budget):  # type: ignore[no-untyped-def]
     """Make room in a full row: drop zeros, take a larger block, or keep the heavier half."""
     start, size, used, free = directory
@@ -189,7 +190,7 @@ def _make_room(neighbours, weights, directory, row, budget):  # type: ignore[no-
     return neighbours, weights
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add_one(neighbours, weights, directory, row, to, value, budget):  # type: ignore[no-untyped-def]
     start, size, used, _ = directory
     slot = _find(neighbours, start[row], used[row], to)
@@ -207,7 +208,7 @@ def _add_one(neighbours, weights, directory, row, to, value, budget):  # type: i
     return neighbours, weights
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add_rows(pool, targets, signs, sources, gaps, budget):  # type: ignore[no-untyped-def]
     forward, backward = gaps
     neighbours, weights = pool.neighbours, pool.weights
@@ -230,7 +231,7 @@ def _add_rows(pool, targets, signs, sources, gaps, budget):  # type: ignore[no-u
     return neighbours, weights
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _put(pool, rows, to, values, budget):  # type: ignore[no-untyped-def]
     neighbours, weights = pool.neighbours, pool.weights
     directory = (pool.start, pool.size, pool.used, pool.free)
@@ -241,7 +242,7 @@ def _put(pool, rows, to, values, budget):  # type: ignore[no-untyped-def]
     return neighbours, weights
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _links(pool, rows):  # type: ignore[no-untyped-def]
     total = 0
     for row in range(min(rows, pool.start.shape[0])):

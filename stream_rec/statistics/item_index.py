@@ -7,9 +7,9 @@ that leaves a process may hold a row. Knows nothing of what is stored per row.
 from collections.abc import Iterable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from stream_rec.compiled import kernel
 from stream_rec.item_hash import item_hash
 
 
@@ -73,7 +73,7 @@ class ItemIndex:
         _insert_rows(self.slot_hash, self.slot_row, hashes[:used])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find_row(slot_hash, slot_row, hashed):  # type: ignore[no-untyped-def]
     """Return the row of one hash by linear probing, -1 when it is not there."""
     mask = np.uint64(slot_hash.shape[0] - 1)
@@ -85,7 +85,7 @@ def find_row(slot_hash, slot_row, hashed):  # type: ignore[no-untyped-def]
     return np.int32(-1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def insert_row(slot_hash, slot_row, hashed, row):  # type: ignore[no-untyped-def]
     """Put one hash into the table; at most half of the slots may be taken."""
     mask = np.uint64(slot_hash.shape[0] - 1)
@@ -96,13 +96,13 @@ def insert_row(slot_hash, slot_row, hashed, row):  # type: ignore[no-untyped-def
     slot_row[slot] = row
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _insert_rows(slot_hash, slot_row, hashes):  # type: ignore[no-untyped-def]
     for row in range(hashes.shape[0]):
         insert_row(slot_hash, slot_row, hashes[row], row)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find_rows(slot_hash, slot_row, hashes, out):  # type: ignore[no-untyped-def]
     for position in range(hashes.shape[0]):
         out[position] = find_row(slot_hash, slot_row, hashes[position])

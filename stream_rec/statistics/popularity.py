@@ -8,8 +8,9 @@ the entry of the grid whose mass is N / ln 2 forgets half within N events.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from stream_rec.compiled import kernel
 
 HALF_LIVES_MS: NDArray[np.float64] = 60_000.0 * 3.0 ** np.arange(16)  # 1 minute … 27 years
 
@@ -86,7 +87,7 @@ class DecayedCounts:
         return total.astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add(sums, mass, reference_ms, half_lives, rows, timestamps):  # type: ignore[no-untyped-def]
     newest = timestamps.max()
     for entry in range(half_lives.shape[0]):
