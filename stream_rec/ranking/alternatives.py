@@ -198,7 +198,7 @@ slow sluggish laggy lag | fast quick rapid turbo
 dim dark | bright
 blurry fuzzy grainy | sharp hd 4k clear
 overpriced expensive pricey | budget affordable value
-cheap cheaply | premium professional quality
+cheap cheaply | premium professional quality fancy luxury
 uncomfortable stiff hard scratchy itchy | comfortable soft ergonomic padded cushioned
 leak leaks leaked leaking | waterproof sealed leakproof
 hot overheats sweaty | cooling breathable ventilated

@@ -179,6 +179,7 @@ class Drafting:
         for complaint in unhappy:
             near = shop.derived.needs.of(complaint.row, shop.catalogue, shop.vectors.get("text"))
             need = dict(zip(near.rows.tolist(), near.need.tolist(), strict=True))
+            need[complaint.row] = 1.0
             for place in places:
                 place.score *= float(np.exp(-_PUSH * complaint.fading * need.get(place.row, 0.0)))
         places.sort(key=lambda place: -place.score)

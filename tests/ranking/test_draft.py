@@ -24,12 +24,13 @@ def draft(
     profile: Profile | None = None,
     *,
     candidates: int = 36,
+    slope: float = 0.3,
     seed: int = 0,
     **patch: Any,
 ) -> list[Place]:
     """Draft from candidates whose scores fall with their row."""
     rows = np.arange(candidates, dtype=np.int32)
-    logits = -0.3 * np.arange(candidates, dtype=np.float32)
+    logits = -slope * np.arange(candidates, dtype=np.float32)
     drafting = Drafting(replica, request(profile, **patch), NOW_MS)
     return drafting.draft(rows, logits, np.random.default_rng(seed))
 
@@ -139,8 +140,8 @@ def test_a_shop_without_any_event_still_fills_a_list() -> None:
 
 
 def test_variety_chooses_among_the_best_and_keeps_their_order(replica: Replica) -> None:
-    plain = draft(replica, list={"size": 6})
-    mixed = draft(replica, list={"size": 6, "diversity": 0.8})
+    plain = draft(replica, slope=0.1, list={"size": 6})
+    mixed = draft(replica, slope=0.1, list={"size": 6, "diversity": 0.8})
     assert {place.row // 12 for place in plain} == {0}
     assert {place.row // 12 for place in mixed} == {0, 1, 2}
     scores = [place.score for place in mixed]
@@ -194,15 +195,16 @@ def test_the_words_of_the_complaint_decide_which_alternative_comes_first(
         moods[phrase] = [
             replica.catalogue.tags.names_of(place.row)[0] for place in places if place.instead
         ]
-    assert moods["the fan is so loud"] == ["quiet"] * 3
-    assert moods["it feels cheap"] != ["quiet"] * 3
+    assert moods["the fan is so loud"][:2] == ["quiet", "quiet"]
+    assert "loud" not in moods["the fan is so loud"]
+    assert moods["it feels cheap"][0] == "fancy"
 
 
 def test_avoid_pushes_what_resembles_the_item_down_the_list(replica: Replica) -> None:
     profile = profile_of(happened("novel-1"), BAD)
     signals = {"negative_review": "avoid"}
-    offered = draft(replica, profile)
-    avoided = draft(replica, profile, signals=signals)
+    offered = draft(replica, profile, slope=0.05)
+    avoided = draft(replica, profile, slope=0.05, signals=signals)
     assert any(place.row < 12 for place in offered[:6])
     assert not any(place.row < 12 for place in avoided[:6])
     assert all(place.instead is None for place in avoided)
