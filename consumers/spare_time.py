@@ -41,6 +41,7 @@ class SpareTime:
         self._scan: Iterator[Profile] = iter(())
         self._unscanned: list[int] = []
         self._scanning = 0
+        self._in_order = True
         self._default_dirty = True
         self._default_made_ms = 0
         self._sweep_ms = 0
@@ -55,6 +56,7 @@ class SpareTime:
         self._owed, self._owed_from = [], {}
         self._scan = iter(())
         self._unscanned = sorted(partitions, reverse=True)
+        self._in_order = False
         self._default_dirty = True
 
     def changed(self, *, sweep_ms: int | None = None) -> None:
@@ -71,6 +73,8 @@ class SpareTime:
 
     def look_around(self, most: int) -> None:
         """Note up to `most` more profiles of the store; the last one puts all lists in order."""
+        if self._in_order:
+            return
         for _ in range(most):
             profile = next(self._scan, None)
             if profile is None:
@@ -85,8 +89,8 @@ class SpareTime:
     def due(self, now_ms: int, bounds: Bounds) -> list[Due]:
         """Take what is due now; what is returned is not due again before it is noted again."""
         due = self._due_default(now_ms) + self._due_owed(now_ms, bounds.owed)
-        if self._noted or self._unscanned:
-            return due  # the order of lists is not known yet
+        if not self._in_order:
+            return due
         places = self._staleness.stalest(
             max(bounds.overdue, bounds.stalest),
             stream_ms=self._replica.statistics.newest_ms,
@@ -149,7 +153,7 @@ class SpareTime:
                 if self._owed_from.get(place) != due_ms:
                     self._owed_from[place] = due_ms
                     heapq.heappush(self._owed, (due_ms, place))
-            if self._noted or self._unscanned:
+            if not self._in_order:
                 made = (listing.generated_at, profile.newest_ms)
                 self._noted[place] = max(made, self._noted.get(place, made))
             else:
@@ -162,7 +166,7 @@ class SpareTime:
             self._noted.items(), key=lambda entry: entry[1][0]
         ):
             self._staleness.published(place, generated_ms=generated_ms, active_ms=active_ms)
-        self._noted = {}
+        self._noted, self._in_order = {}, True
 
     def _everyone(self, partition: int) -> Iterator[Profile]:
         last = ""
