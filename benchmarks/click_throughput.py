@@ -10,7 +10,6 @@ first wave, one event of every user, makes a list for each, and the waves after 
 minute is over. Ends with 1 when the waves after the first are below 30 % of the copy.
 """
 
-import contextlib
 import json
 import sys
 import time
@@ -18,12 +17,12 @@ import time
 import numpy as np
 from kafka import KafkaConsumer, OffsetAndMetadata
 
-from benchmarks.printed import installation, options, show
+from benchmarks.printed import drain_rate, installation, options, show
 from consumers.clients import admin, transactional_producer
 from consumers.settings import Settings
 from consumers.topics import Topics
 from tests.guarantees.fleet import Fleet
-from tests.guarantees.topic_log import Backlog, producer
+from tests.guarantees.topic_log import producer
 from tests.guarantees.traffic import send_catalogue, set_policy
 
 LEAST, BATCH = 0.30, 500
@@ -52,10 +51,10 @@ def measure(settings: Settings, clicks: int, users: int, items: int) -> dict[str
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 60_000}})
     _send(settings, rng.permutation(users), items, rng)
-    first = _drain_rate(settings)
+    first = drain_rate(settings)
     copied = copy(settings, topics.clicks, f"{settings.prefix}.copy", users)
     _send(settings, rng.integers(0, users, clicks), items, rng)
-    owed = _drain_rate(settings)
+    owed = drain_rate(settings)
     return {
         "bare copy": copied,
         "worker, lists owed": owed,
@@ -117,24 +116,6 @@ def _send(settings: Settings, users: np.ndarray, items: int, rng: np.random.Gene
         client.send(topic, key=f"u{user}".encode(), value=json.dumps(event).encode())
     client.flush(timeout=120)
     client.close()
-
-
-def _drain_rate(settings: Settings) -> float:
-    """Start a worker on what is waiting; return its records per second from the first commit on."""
-    with contextlib.closing(Backlog(settings)) as backlog, Fleet(settings) as fleet:
-        waiting = left = backlog.records()
-        seen: list[tuple[float, int]] = []
-
-        def empty() -> bool:
-            nonlocal left
-            left = backlog.records()
-            if left < waiting:
-                seen.append((time.monotonic(), left))
-            return left == 0
-
-        fleet.wait(empty, 600, "the backlog is not read")
-    (started, first), (ended, _) = seen[0], seen[-1]
-    return first / (ended - started)
 
 
 if __name__ == "__main__":

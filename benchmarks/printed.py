@@ -4,15 +4,19 @@ Also starts what most of them need: a broker of their own, gone afterwards.
 """
 
 import argparse
+import contextlib
 import json
 import platform
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from consumers.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
+from tests.guarantees.fleet import Fleet
+from tests.guarantees.topic_log import Backlog
 
 
 def options(description: str | None, **integers: int) -> argparse.Namespace:
@@ -52,6 +56,24 @@ def installation(prefix: str = "bench") -> Iterator[Settings]:
             )
         finally:
             broker.stop()
+
+
+def drain_rate(settings: Settings) -> float:
+    """Start a worker on what is waiting; return its records per second from the first commit on."""
+    with contextlib.closing(Backlog(settings)) as backlog, Fleet(settings) as fleet:
+        waiting = left = backlog.records()
+        seen: list[tuple[float, int]] = []
+
+        def empty() -> bool:
+            nonlocal left
+            left = backlog.records()
+            if left < waiting:
+                seen.append((time.monotonic(), left))
+            return left == 0
+
+        fleet.wait(empty, 600, "the backlog is not read")
+    (started, first), (ended, _) = seen[0], seen[-1]
+    return first / (ended - started)
 
 
 def _cell(value: object) -> str:

@@ -27,8 +27,8 @@ class Stream(NamedTuple):
 
 
 STREAMS = [
-    Stream("amazon_games", 4000, 1.0),
-    Stream("steam_au", 3000, 0.9),
+    Stream("amazon_games", 3000, 0.8),
+    Stream("steam_au", 2000, 0.95),
     Stream("amazon_musical5", 3000, 1.0),
 ]
 

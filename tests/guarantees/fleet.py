@@ -69,6 +69,10 @@ class Fleet:
         """Let the worker's next incarnation, and only that one, kill itself at a named point."""
         (self._folder / f"crash-at-{slot}").write_text(point)
 
+    def empty_disk_next(self, slot: int) -> None:
+        """Let the worker's next incarnation find nothing of what the last one stored."""
+        (self._folder / f"crash-at-{slot}.empty").touch()
+
     def ready(self, slot: int) -> bool:
         """Say whether a worker is ready."""
         return says_ready(self._addresses[slot])
@@ -120,8 +124,12 @@ class Fleet:
 
 
 NAME = "recommender"
-# The program with the crash point that the file $0 names, which is used up by it.
-ONCE = (
-    'STREAM_REC_CRASH_AT=$(cat "$0" 2>/dev/null); rm -f "$0"; export STREAM_REC_CRASH_AT; exec "$@"'
-)
+# The program, told what files at $0 ask for; they are used up by it.
+ONCE = """
+STREAM_REC_CRASH_AT=$(cat "$0" 2>/dev/null)
+rm -f "$0"
+[ -e "$0.empty" ] && rm -rf "$0.empty" "$STREAM_REC_DATA_DIR/recommender-$STREAM_REC_SLOT"
+export STREAM_REC_CRASH_AT
+exec "$@"
+"""
 KEPT = ("bootstrap_servers", "prefix", "data_dir", "partitions", "model", "device")

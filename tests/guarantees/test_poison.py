@@ -1,7 +1,6 @@
 """One record in a hundred is poison: no stall, each is kept untouched, all others count."""
 
 import contextlib
-import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -13,28 +12,18 @@ import pytest
 from consumers.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
 from consumers.topics import Topics
-from stream_rec.errors import InvalidRecord, StreamRecError
-from stream_rec.events import parse_event
+from stream_rec.errors import StreamRecError
 from stream_rec.items import parse_item
 from stream_rec.policy import parse_policy
 from tests import agreement
 from tests.guarantees import topic_log
 from tests.guarantees.fleet import Fleet
-from tests.guarantees.traffic import Mix, Sent, send_catalogue, send_events, traffic
+from tests.guarantees.poison_traffic import EVENT, POISONED_USER, poison_among
+from tests.guarantees.traffic import Mix, send_catalogue, send_events, traffic
 from tests.oracle import fold
 from tests.poison import poisoned
 
 EVENTS, USERS = 10_000, 500
-POISONED_USER = "poisoned"
-EVENT = {
-    "event_id": "p",
-    "event_type": "click",
-    "user_id": POISONED_USER,
-    "item_id": "i1",
-    "timestamp": 1_700_000_000_000,
-    "rating": 3,
-    "scenario": "default",
-}
 ITEM = {"item_id": "i-poisoned", "title": "Poison", "price": 1.0, "categories": ["c1"]}
 POLICY = {"list": {"size": 7}, "signals": {"rating_neutral": 3.0}}
 REASONS = ("topic", "partition", "offset", "stage", "exception.class.name", "message")
@@ -48,29 +37,6 @@ class Written:
     topic: str
     key: bytes | None
     value: bytes | None
-
-
-def refused_event(value: bytes | None) -> bool:
-    """Say whether the engine must refuse a body as an event of the poisoned user."""
-    try:
-        key = POISONED_USER.encode()
-        parse_event(value, key=key, kind="click", source="s", append_ms=2_000_000_000_000)
-    except InvalidRecord:
-        return True
-    return False
-
-
-def poison_among(sent: list[Sent]) -> list[Sent]:
-    """Put one poisoned event after every 99 good ones, over both topics."""
-    bad = [body for body in poisoned(EVENT).values() if refused_event(body)]
-    bodies = itertools.cycle(body for body in bad if len(body or b"") <= LARGEST)
-    mixed: list[Sent] = []
-    for number, record in enumerate(sent):
-        mixed.append(record)
-        if number % 99 == 98:
-            value: Any = next(bodies)
-            mixed.append(Sent(number % 2, POISONED_USER, value))
-    return mixed
 
 
 def spoiled_controls(settings: Settings) -> list[Written]:
@@ -131,7 +97,7 @@ def test_poison_among_ten_thousand_records_stalls_nothing_and_is_kept_untouched(
 ) -> None:
     topics = Topics(settings.prefix)
     good = list(traffic(Mix(events=EVENTS, users=USERS, bad=0.0, duplicates=0.0), seed=1))
-    sent = poison_among(good)
+    sent = poison_among(good, longest=LARGEST)
     with Fleet(settings) as fleet:
         send_catalogue(settings, 200)
         fleet.wait_ready()
@@ -147,7 +113,7 @@ def test_poison_among_ten_thousand_records_stalls_nothing_and_is_kept_untouched(
         assert fleet.restarts == 0
     events = letters_of(settings, topics.clicks, topics.reviews)
     bodies = Counter(letter.value for letter in events)
-    wanted = Counter(record.value or b"" for record in sent if record.user_id == POISONED_USER)
+    wanted = Counter(record.value for record in sent if record.user_id == POISONED_USER)
     assert bodies == wanted, "a dead letter is missing, or its bytes are not those that were sent"
     assert len(events) == EVENTS // 99
     controls = letters_of(settings, topics.items, topics.policies)

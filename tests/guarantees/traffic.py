@@ -30,7 +30,7 @@ class Sent(NamedTuple):
 
     topic: int
     user_id: str
-    value: bytes
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +45,19 @@ class Mix:
     bad: float = 0.01
 
 
-def traffic(mix: Mix, seed: int) -> Iterator[Sent]:
-    """Yield records in the order they are to be sent; event times run with it, a little shaken."""
+def traffic(mix: Mix, seed: int, *, first: int = 0) -> Iterator[Sent]:
+    """Yield records in the order they are to be sent; event times run with it, a little shaken.
+
+    Events are numbered from `first`, which is part of their ids.
+    """
     rng = np.random.default_rng(seed)
-    start_ms = time.time_ns() // 1_000_000 - mix.events * 50
+    start_ms = time.time_ns() // 1_000_000 - (first + mix.events) * 50
     users = np.concatenate(
         [rng.permutation(mix.users) for _ in range(-(-mix.events // mix.users))]
     )[: mix.events]
     favourites = rng.integers(0, mix.items, mix.users)
     recent: list[Sent] = []
-    for number, user in enumerate(users.tolist()):
+    for number, user in enumerate(users.tolist(), first):
         if recent and rng.random() < mix.duplicates:
             yield recent[int(rng.integers(len(recent)))]
             continue
