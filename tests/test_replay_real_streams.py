@@ -29,7 +29,7 @@ class Stream(NamedTuple):
 STREAMS = [
     Stream("amazon_games", 3000, 0.8),
     Stream("steam_au", 2000, 0.95),
-    Stream("amazon_musical5", 3000, 1.0),
+    Stream("amazon_musical5", 2000, 0.95),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from random import Random
 
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import parse_event
@@ -22,8 +23,10 @@ EVENT = {
 
 def poison_among(sent: Sequence[Sent], *, longest: int) -> list[Sent]:
     """Return good records with poisoned ones of at most `longest` bytes, over both topics."""
-    bad = [body for body in poisoned(EVENT).values() if len(body or b"") <= longest]
-    bodies = itertools.cycle(body for body in bad if _refused(body))
+    short = [body for body in poisoned(EVENT).values() if len(body or b"") <= longest]
+    bad = [body for body in short if _refused(body)]
+    Random(7).shuffle(bad)
+    bodies = itertools.cycle(bad)
     mixed: list[Sent] = []
     for number, record in enumerate(sent):
         mixed.append(record)
