@@ -57,7 +57,8 @@ class Context:
 
     `worker` names the process in its facts. `partition_of` maps a user to the partition of their
     events (None: not checked), `erased` to the time up to which their events have no effect. At
-    most `examples` events of a batch are learned from, uniformly sampled.
+    most `examples` events of a batch are learned from, uniformly sampled. `at_folded` is called
+    between folding and ranking, for whoever times them.
     """
 
     worker: str
@@ -66,6 +67,7 @@ class Context:
     examples: int = 64
     partition_of: Callable[[str], int] | None = None
     erased: Callable[[str], int | None] | None = None
+    at_folded: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,8 @@ def step(
     if len(folding.facts):
         result.facts = folding.facts.build(context.worker)
         replica.statistics.fold(result.facts)
+    if context.at_folded is not None:
+        context.at_folded()
     due = _due(replica, folding.touched, context, result)
     made = publish(replica, due, result.ledgers, now_ms=context.now_ms, rng=context.rng)
     result.lists = made.lists
