@@ -4,7 +4,23 @@ Labels are topics, outcomes, stages and reasons: never a user, an item or a text
 where the figures come from.
 """
 
+from collections.abc import Callable, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from stream_rec.step import Arrival, Step
+
+
+class Stamps:
+    """When a batch passed each stage, in milliseconds of the wall clock."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self.passed: dict[str, int] = {}
+
+    def mark(self, stage: str) -> None:
+        """Note that the batch has passed `stage` now."""
+        self.passed[stage] = self._now_ms()
 
 
 class RecommenderMetrics:
@@ -61,6 +77,21 @@ class RecommenderMetrics:
         )
         self.ready = Gauge("stream_rec_ready", "1 when ready", registry=registry)
 
+    def observe_batch(self, batch: Sequence[Arrival], result: Step, stamps: Stamps) -> None:
+        """Count a committed batch; freshness is taken from a regular sample of its records."""
+        self.batch.observe(len(batch))
+        self.lists.labels("event").inc(len(result.lists))
+        self.learnable.inc(result.learnable)
+        self.learned.inc(result.learned)
+        for (topic, outcome), count in result.outcomes.items():
+            self.events.labels(topic, outcome).inc(count)
+        sample = batch[:: 1 + len(batch) // SAMPLED]
+        for stage, stamp in stamps.passed.items():
+            observe = self.freshness.labels(stage).observe
+            for arrival in sample:
+                if arrival.append_ms:
+                    observe(max(0, stamp - arrival.append_ms) / 1000)
+
 
 class EncoderMetrics:
     """The figures of one encoder."""
@@ -89,4 +120,5 @@ SECONDS = (
     0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.18,
     0.25, 0.4, 0.6, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0,
 )  # fmt: skip
+SAMPLED = 32
 RECORDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)

@@ -13,7 +13,6 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -23,7 +22,7 @@ from consumers.control import Changes, Control, Own
 from consumers.health import Answer, Health
 from consumers.learners import Learners
 from consumers.membership import Membership, Rebalanced
-from consumers.metrics import RecommenderMetrics
+from consumers.metrics import RecommenderMetrics, Stamps
 from consumers.outbox import Outbox, merge, seal
 from consumers.profile_store import ProfileStore
 from consumers.settings import HEARTBEAT_FILE, Settings
@@ -138,28 +137,32 @@ class Recommender:
             return
         crash_point("after_poll")
         self._each_second(lag)
-        outbox, result, polled_ms = Outbox(ledgers=self.ledgers), None, _now_ms()
+        outbox, result, stamps = Outbox(ledgers=self.ledgers), None, Stamps(_now_ms)
         if batch:
             self._moved = time.monotonic()
+            stamps.mark("polled")
             examples = EXAMPLES if lag < MOST_BATCH else EXAMPLES // 4
-            result = step(
-                self.replica, self.store, self.ledgers, batch, self._context(polled_ms, examples)
-            )
+            context = self._context(examples, stamps)
+            result = step(self.replica, self.store, self.ledgers, batch, context)
+            stamps.mark("ranked")
             outbox.add_step(result, {arrival.partition for arrival in batch})
         self._add_spare(outbox, busy=bool(batch))
         if self.verdicts.waiting:
             outbox.add_verdicts(self.verdicts.letters, self.verdicts.records)
-        if not outbox.empty:
-            ranked_ms = _now_ms()
-            self._commit(outbox, result)
-            self._measure(batch, result, (polled_ms, ranked_ms, _now_ms()))
-        else:
+        if outbox.empty:
             self._idle(lag)
+            return
+        self._commit(outbox, result)
+        if result is not None:
+            stamps.mark("committed")
+            self.metrics.observe_batch(batch, result, stamps)
+            self.spare.look_around(SCAN_BUSY)
 
-    def _context(self, now_ms: int, examples: int) -> Context:
+    def _context(self, examples: int, stamps: Stamps) -> Context:
         return Context(
             worker=self.transactor.incarnation,
-            now_ms=now_ms,
+            now_ms=_now_ms(),
+            at_folded=lambda: stamps.mark("folded"),
             rng=self.rng,
             examples=examples,
             partition_of=self.partitions.of_user,
@@ -265,19 +268,20 @@ class Recommender:
             return
         self._next_second = now + 1.0
         self.learners.exchange(_now_ms())
-        replica, state = self.replica, self.metrics.state
         self.metrics.ready.set(self.membership.restored and self.caught_up)
         self.metrics.lag.set(lag)
-        for name, size in (
-            ("catalogue_items", replica.catalogue.count),
-            ("encoded_items", replica.encoded_items()),
-            ("known_items", len(replica.items)),
-            ("hot_profiles", self.store.hot_count),
-            ("profile_disk_bytes", self.store.disk_bytes()),
-            ("partitions", len(self.store.owned)),
-            ("lists_watched", len(self.spare)),
-        ):
-            state.labels(name).set(size)
+        replica = self.replica
+        sizes = {
+            "catalogue_items": replica.catalogue.count,
+            "encoded_items": replica.encoded_items(),
+            "known_items": len(replica.items),
+            "hot_profiles": self.store.hot_count,
+            "profile_disk_bytes": self.store.disk_bytes(),
+            "partitions": len(self.store.owned),
+            "lists_watched": len(self.spare),
+        }
+        for name, size in sizes.items():
+            self.metrics.state.labels(name).set(size)
 
     def _idle(self, lag: int) -> None:
         self.spare.look_around(SCAN_IDLE)
@@ -300,26 +304,6 @@ class Recommender:
                     behind = high - self.ledgers[place.partition].next_offsets[place.topic]
                     lag += max(0, behind)
         return lag
-
-    def _measure(
-        self, batch: Sequence[Arrival], result: Step | None, stamps: tuple[int, int, int]
-    ) -> None:
-        metrics = self.metrics
-        if result is None:
-            return
-        self.spare.look_around(SCAN_BUSY)
-        metrics.batch.observe(len(batch))
-        metrics.lists.labels("event").inc(len(result.lists))
-        metrics.learnable.inc(result.learnable)
-        metrics.learned.inc(result.learned)
-        for (topic, outcome), count in result.outcomes.items():
-            metrics.events.labels(topic, outcome).inc(count)
-        sample = batch[:: 1 + len(batch) // SAMPLED]
-        for stage, stamp in zip(("polled", "ranked", "committed"), stamps, strict=True):
-            observe = metrics.freshness.labels(stage).observe
-            for arrival in sample:
-                if arrival.append_ms:
-                    observe(max(0, stamp - arrival.append_ms) / 1000)
 
     def _catch_up(self) -> None:
         """Read the replicated topics to where they end now."""
@@ -384,7 +368,6 @@ SPARE_S = 0.008
 REST_SHARE = 4.0
 BEAT_EVERY_S = 1.0
 SCAN_IDLE, SCAN_BUSY = 256, 16
-SAMPLED = 32
 STUCK_S = 30.0
 SNAPSHOT_EVERY_S = 60.0
 TELL_EVERY_S = 2.0
