@@ -242,7 +242,6 @@ class Recommender:
             (self.settings.folder("recommender") / HEARTBEAT_FILE).touch()
 
     def _take_over(self) -> None:
-        owned_before = 0 in self.store.owned and self.verdicts.owned
         try:
             standings = self.membership.take_over(self.store)
         except Rebalanced:
@@ -251,7 +250,7 @@ class Recommender:
         self.metrics.restore.set(self.membership.restore_s)
         if 0 in standings:
             self.control.own_verdicts(standings[0].judged)
-        elif owned_before:
+        elif self.verdicts.owned:
             self.control.disown_verdicts()
         self.spare.taken_over(standings)
         self._moved = time.monotonic()
