@@ -5,6 +5,7 @@
     │   └── InvalidPolicy      skip: the policy in force stays, the refusal is audited
     ├── StateRejected          rebuild: local state is torn, foreign or newer than this program
     ├── CheckpointRejected     keep serving what is served now
+    ├── TrainingFailed         keep serving: this training round is thrown away
     ├── ModelUnavailable       stop this program: the language model cannot be loaded
     ├── BrokerUnavailable      stop: no broker, or not the one that was asked for
     └── ConfigurationError     stop: wrong use, exit status 2
@@ -37,6 +38,10 @@ class StateRejected(StreamRecError):
 
 class CheckpointRejected(StreamRecError):
     """An adapter checkpoint that must not be served; the message says which check failed."""
+
+
+class TrainingFailed(StreamRecError):
+    """A training round met NaN or Inf, or had too little to learn from; nothing of it is used."""
 
 
 class ModelUnavailable(StreamRecError):

@@ -22,9 +22,8 @@ class Anchor:
     """Where the adapter started, and how far its weights have moved from there."""
 
     def __init__(self, model: nn.Module) -> None:
-        found: list[Any] = [
-            m for m in model.modules() if hasattr(m, "lora_A") and "default" in m.lora_A
-        ]
+        modules: list[Any] = list(model.modules())
+        found = [m for m in modules if hasattr(m, "lora_A") and "default" in m.lora_A]
         self.layers = [(m.lora_A["default"].weight, m.lora_B["default"].weight) for m in found]
         self.scales = [
             float(m.scaling["default"]) / float(m.get_base_layer().weight.float().norm())

@@ -12,8 +12,7 @@ or clocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,72 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, softmax
 
+from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.adapter import (
     AdapterArrays,
     adapter_arrays,
     attach_adapter,
     set_adapter,
 )
-from stream_rec.language_model.adapter_methods import Anchor, Method, served_and_slow
+from stream_rec.language_model.adapter_methods import Anchor, served_and_slow
 from stream_rec.language_model.backbone import Backbone
-from stream_rec.language_model.encoding import MAX_TOKENS
+from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
+from stream_rec.language_model.rating_task import RatingTask, Reviews
 from stream_rec.language_model.text_states import TextStates, set_dropout
-from stream_rec.language_model.tower_training import TrainingFailed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoraSettings:
-    """How an adapter learns; rank, learning rate, weight and time come from the policy."""
-
-    method: Method = "proximal"
-    rank: int = 16
-    learning_rate: float = 1e-3
-    proximal_weight: float = 1.0
-    max_s: float = 600.0
-    max_steps: int = 400
-    batch: int = 128
-    micro_batch: int = 64
-    warmup_steps: int = 10
-    weight_decay: float = 0.01
-    dropout: float = 0.05
-    sharpness: float = 25.0
-    held_out: float = 0.05
-    check_every: int = 20
-    patience: int = 3
-    max_tokens: int = MAX_TOKENS
-    cache_bytes: int = 1 << 30
-    autocast: bool | None = None  # bfloat16 products; None: wherever the processor has them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """What to learn from: known items only, each with a text that is not empty."""
-
-    texts: Sequence[str]  # (items,)
-    teacher: NDArray[np.float32]  # (items, dimension) unit vectors of the tower
-    weight: NDArray[np.float32]  # (items,) how often each is asked, e.g. by recent activity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """How training stands."""
-
-    step: int
-    loss: float
-    texts: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """The outcome of one run; losses are nats of divergence from the neighbourhoods held out."""
-
-    arrays: dict[str, NDArray[np.float32]]  # what to serve
-    slow: dict[str, NDArray[np.float32]]  # long_short: where the next run starts; else empty
-    steps: int
-    loss_before: float
-    loss: float
-    texts_per_s: float
 
 
 def train_adapter(
@@ -137,6 +82,7 @@ def train_adapter(
     return Trained(
         arrays=arrays,
         slow=slow,
+        head=run.rating.arrays() if run.rating is not None else {},
         steps=best_step,
         loss_before=before,
         loss=best_loss,
@@ -179,6 +125,7 @@ class _Run:
             )
             self.budget = _TOKENS_AT_ONCE[self.device.type]
             self.memory = self.texts.all_vectors(self.budget).float()
+            self.rating = _rating_task(backbone, self.model, lesson.reviews, settings)
         self.teacher = torch.from_numpy(np.ascontiguousarray(lesson.teacher)).to(self.device)
         order = random.permutation(len(lesson.texts))
         held = min(_MOST_HELD_OUT, max(1, round(settings.held_out * len(order))))
@@ -188,10 +135,12 @@ class _Run:
         self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE), device=self.device))
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.anchor = Anchor(self.model)
+        head = list(self.rating.head.parameters()) if self.rating is not None else []
+        self.free = [self.log_scale, *head]
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": self.weights, "weight_decay": settings.weight_decay},
-                {"params": [self.log_scale], "weight_decay": 0.0},
+                {"params": self.free, "weight_decay": 0.0},
             ],
             lr=settings.learning_rate,
         )
@@ -213,17 +162,30 @@ class _Run:
             loss.backward()
             total += float(loss.detach())
             self.memory[torch.from_numpy(part).to(self.device)] = vectors.detach()
-        if settings.method == "proximal" and settings.proximal_weight:
-            pull = settings.proximal_weight * self.anchor.distance()
-            pull.backward()
-            total += float(pull.detach())
-        norm = nn.utils.clip_grad_norm_([*self.weights, self.log_scale], _LARGEST_GRADIENT)
+        total += self._learn_beside()
+        norm = nn.utils.clip_grad_norm_([*self.weights, *self.free], _LARGEST_GRADIENT)
         if not math.isfinite(total) or not bool(torch.isfinite(norm)):
             message = f"step {number}: the loss is {total}, its gradient {float(norm)}"
             raise TrainingFailed(message)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return total, size
+
+    def _learn_beside(self) -> float:
+        """Add the gradients of the rating task and of the pull to the last adapter."""
+        settings, total = self.settings, 0.0
+        if self.rating is not None:
+            count = min(settings.review_batch, len(self.rating))
+            rows = self.random.choice(len(self.rating), count, replace=False)
+            with self._precision():
+                rating = settings.review_weight * self.rating.loss(rows, self.budget)
+            rating.backward()
+            total += float(rating.detach())
+        if settings.method == "proximal" and settings.proximal_weight:
+            pull = settings.proximal_weight * self.anchor.distance()
+            pull.backward()
+            total += float(pull.detach())
+        return total
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
@@ -250,6 +212,20 @@ class _Run:
 
     def _precision(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+
+def _rating_task(
+    backbone: Backbone, model: Any, reviews: Reviews | None, settings: LoraSettings
+) -> RatingTask | None:
+    if reviews is None or not len(reviews.texts):
+        return None
+    return RatingTask(
+        backbone,
+        model,
+        reviews,
+        max_tokens=settings.max_tokens,
+        max_bytes=settings.cache_bytes // 2,
+    )
 
 
 def _fast_bfloat16(device: torch.device) -> bool:

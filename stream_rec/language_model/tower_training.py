@@ -18,11 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.next_item_examples import NextItems, decayed_recency
-
-
-class TrainingFailed(Exception):
-    """Training met NaN or Inf, or had nothing to learn from; nothing of it is to be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rec.errors import CheckpointRejected
+from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.language_model.adapter import (
     adapted_linears,
     adapter_arrays,
@@ -21,11 +21,12 @@ from stream_rec.language_model.adapter_methods import Anchor
 from stream_rec.language_model.backbone import Backbone, load_backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, offline_gate
-from stream_rec.language_model.lora import Lesson, LoraSettings, Step, Trained, train_adapter
+from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
+from stream_rec.language_model.lora import train_adapter
 from stream_rec.language_model.next_item_examples import decayed_recency, next_items
+from stream_rec.language_model.rating_task import Reviews, estimated_ratings
 from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.text_states import TextStates
-from stream_rec.language_model.tower_training import TrainingFailed
 
 FIRST = ["quiet", "loud", "a", "the", "of", "for"]
 NEED = {"fan": 0, "guitar": 0, "monitor": 1, "cable": 1, "game": 2, "case": 2}
@@ -247,6 +248,17 @@ def test_gate_passes_the_learned_adapter_and_rejects_poisoned_ones(
         for arrays in (learned.arrays, shuffled.arrays, random)
     ]
     assert decisions == ["shadow", "reject", "reject"]
+
+
+def test_rating_of_a_review_is_learned_beside_the_neighbourhoods(causal: Backbone) -> None:
+    written = ["quiet fan", "quiet game", "a quiet case", "loud fan", "loud game", "a loud case"]
+    ratings = np.array([1, 1, 1, 0, 0, 0], np.float32)
+    taught = replace(lesson(), reviews=Reviews(texts=written, ratings=ratings))
+    trained = train(causal, replace(FAST, review_weight=0.5), lesson=taught)
+    vectors = encode(merge_adapter(causal, trained.arrays), ["the quiet fan", "the loud fan"])
+    good, bad = estimated_ratings(trained.head, vectors)
+    assert good > bad + 0.3
+    assert trained.loss < trained.loss_before - 0.1
 
 
 def test_torch_s_own_randomness_is_left_alone(causal: Backbone) -> None:

@@ -5,11 +5,11 @@ from itertools import count
 import numpy as np
 import pytest
 
+from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.gate import Space, rank_next_items
 from stream_rec.language_model.next_item_examples import decayed_recency
 from stream_rec.language_model.tower_training import (
     TowerSettings,
-    TrainingFailed,
     tower_vectors,
     train_tower,
 )

@@ -1,0 +1,75 @@
+"""What an adapter is given to learn, how, and what comes out. It does not know models.
+
+See ``lora`` for the training itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rec.language_model.adapter_methods import Method
+from stream_rec.language_model.encoding import MAX_TOKENS
+from stream_rec.language_model.rating_task import Reviews
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """How an adapter learns; rank, learning rate, weight and time come from the policy."""
+
+    method: Method = "proximal"
+    rank: int = 16
+    learning_rate: float = 1e-3
+    proximal_weight: float = 1.0
+    max_s: float = 600.0
+    max_steps: int = 400
+    batch: int = 128
+    micro_batch: int = 64
+    warmup_steps: int = 10
+    weight_decay: float = 0.01
+    dropout: float = 0.05
+    sharpness: float = 25.0
+    review_weight: float = 0.1
+    review_batch: int = 16
+    held_out: float = 0.05
+    check_every: int = 20
+    patience: int = 3
+    max_tokens: int = MAX_TOKENS
+    cache_bytes: int = 1 << 30
+    autocast: bool | None = None  # bfloat16 products; None: wherever the processor has them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What to learn from: known items only, each with a text that is not empty."""
+
+    texts: Sequence[str]  # (items,)
+    teacher: NDArray[np.float32]  # (items, dimension) unit vectors of the tower
+    weight: NDArray[np.float32]  # (items,) how often each is asked, e.g. by recent activity
+    reviews: Reviews | None = None  # a second task, where there are reviews with ratings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How training stands."""
+
+    step: int
+    loss: float
+    texts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """The outcome of one run; losses are nats of divergence from the neighbourhoods held out."""
+
+    arrays: dict[str, NDArray[np.float32]]  # what to serve
+    slow: dict[str, NDArray[np.float32]]  # long_short: where the next run starts; else empty
+    head: dict[str, NDArray[np.float32]]  # of the rating task; empty without reviews
+    steps: int
+    loss_before: float
+    loss: float
+    texts_per_s: float
