@@ -49,8 +49,8 @@ class Learners:
             elif kind == RERANKER and slot == self._slot:
                 self._own[scenario] = Reranker.from_bytes(record.value)
             elif kind == RERANKER:
-                others = self._others.setdefault(scenario, {})
-                others[slot] = (record.timestamp, Reranker.from_bytes(record.value))
+                known = (record.timestamp, Reranker.from_bytes(record.value))
+                self._others.setdefault(scenario, {})[slot] = known
         except StateRejected as error:
             LOG.warning("weights of slot %s are skipped: %s", slot, error)
 

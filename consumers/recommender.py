@@ -30,13 +30,13 @@ from consumers.spare_time import Bounds, SpareTime
 from consumers.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
 from consumers.transaction import Transactor, crash_point
 from consumers.verdicts import Verdicts
-from consumers.warm_up import warm_up
 from consumers.watchdog import Watchdog, exit_for_restart
 from consumers.wire import Partitions
 from stream_rec.errors import ConfigurationError
 from stream_rec.publish import Ledger, publish
 from stream_rec.replica import Replica
 from stream_rec.step import Arrival, Context, Step, step
+from stream_rec.warm_up import warm_up
 
 
 class Recommender:

@@ -146,11 +146,13 @@ def shop(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("recommender")
     made = Worker(broker.bootstrap_servers, "recommender-tests", folder)
     made.items()
-    made.start()
-    yield made
-    made.producer.close(timeout=2)
-    if made.process is not None and made.process.poll() is None:
-        made.stop(signal.SIGKILL)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.producer.close(timeout=2)
+        if made.process is not None and made.process.poll() is None:
+            made.stop(signal.SIGKILL)
 
 
 def test_click_leads_to_a_list_with_its_lineage(shop: Worker) -> None:
