@@ -126,7 +126,8 @@ def remedied(
         return near.need
     right = frozenset().union(*(_OPPOSITES[word] for word in wrong))
     change = [_heeded(titles.of(int(row), catalogue), wrong, right) for row in near.rows]
-    return np.clip(near.need + np.array(change, np.float32), 0.0, 1.0).astype(np.float32)
+    heeded: NDArray[np.float32] = np.maximum(near.need + np.array(change, np.float32), 0.0)
+    return heeded
 
 
 def _heeded(own: Set[str], wrong: Set[str], right: Set[str]) -> float:
@@ -220,5 +221,5 @@ _MOST_KEPT = 2048
 _LEAST_NEED = 0.3
 _LEAST_TELLING = 0.1  # labels that nearly every item carries name no need
 _SAME_BRAND = np.float32(0.85)
-_REMEDY, _REPEATED = 0.2, 0.4
+_REMEDY, _REPEATED = 0.3, 0.4
 _PHRASE_WORDS, _TITLE_WORDS = 30, 60

@@ -185,7 +185,7 @@ def test_an_alternative_is_never_one_the_user_knows_or_a_rule_blocks(replica: Re
     assert offered <= {"monitor-0", "monitor-6", "monitor-7", "monitor-8", "monitor-9"}
 
 
-def test_the_words_of_the_complaint_decide_which_alternative_comes_first(
+def test_the_words_of_the_complaint_decide_which_alternatives_are_offered(
     replica: Replica,
 ) -> None:
     moods = {}
@@ -195,9 +195,9 @@ def test_the_words_of_the_complaint_decide_which_alternative_comes_first(
         moods[phrase] = [
             replica.catalogue.tags.names_of(place.row)[0] for place in places if place.instead
         ]
-    assert moods["the fan is so loud"][:2] == ["quiet", "quiet"]
+    assert moods["the fan is so loud"].count("quiet") == 2
     assert "loud" not in moods["the fan is so loud"]
-    assert moods["it feels cheap"][0] == "fancy"
+    assert moods["it feels cheap"].count("fancy") == 2
 
 
 def test_avoid_pushes_what_resembles_the_item_down_the_list(replica: Replica) -> None:
