@@ -77,8 +77,8 @@ class Fleet:
         """Say whether a worker is ready."""
         return says_ready(self._addresses[slot])
 
-    def wait_ready(self, within_s: float = 180.0) -> float:
-        """Wait until all workers are ready; return the seconds it took."""
+    def wait_ready(self, within_s: float = 600.0) -> float:
+        """Wait until all workers are ready; return the seconds it took (a first start compiles)."""
         return self.wait(lambda: all(map(self.ready, self._addresses)), within_s, "not ready")
 
     def wait(self, condition: Callable[[], bool], within_s: float, what: str) -> float:
