@@ -141,7 +141,8 @@ class Exploration:
             raise StateRejected(msg) from error
         evidence = np.array(written.evidence)
         arms = [arm for _, _, shown in written.lists for arm in shown.values()]
-        sound = evidence.shape == (2 * ARMS,) and bool((np.isfinite(evidence) & (evidence >= 0)).all())
+        finite = bool((np.isfinite(evidence) & (evidence >= 0)).all())
+        sound = finite and evidence.shape == (2 * ARMS,)
         if written.format != _FORMAT or not sound or not all(0 <= arm < ARMS for arm in arms):
             msg = f"exploration: not a state of format {_FORMAT}"
             raise StateRejected(msg)
