@@ -58,7 +58,7 @@ def run(plan: DemoPlan, *, debug: bool = False) -> int:
         ConfigurationError: the files cannot be used.
         BrokerUnavailable: the broker's files cannot be had.
     """
-    terminal.log_to_stderr(debug=debug)
+    terminal.log_to_stderr(debug=debug, quiet=True)
     feed = _feed(plan)
     with _ended_by_signals(), _folder(plan) as folder, _installed(folder) as (ready, installation):
         settings = settings_from_environment(

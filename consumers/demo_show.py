@@ -44,7 +44,7 @@ class Show:
         self._stream_ms = 0
         self._captions: list[str] = []
         self._toplist: TopList | None = None
-        self._before: frozenset[str] = frozenset()
+        self._before: tuple[str, ...] = ()
         self._remarks: list[str] = []
         self._reviewed = False
         self._answered = 0
@@ -124,7 +124,7 @@ class Show:
         if user_id == self._feed.protagonist:
             self._captions.append(self._worded(act))
             self._reviewed = act.topic == "reviews"
-            self._before = frozenset(entry.item_id for entry in self._listed())
+            self._before = tuple(entry.item_id for entry in self._listed())
         self._board.sending(user_id, item_id, now=time.monotonic())
         self._observer.send(act.topic, record)
 
@@ -155,15 +155,21 @@ class Show:
 
     def _remark(self, toplist: TopList, took: float) -> None:
         """Say what a review has changed."""
-        fresh = [entry for entry in toplist.items if entry.item_id not in self._before]
-        offered = [entry for entry in toplist.items if entry.reason.kind == ALTERNATIVE]
+        items = toplist.items
+        moved = sum(
+            before != entry.item_id for before, entry in zip(self._before, items, strict=False)
+        )
+        offered = [entry for entry in items if entry.reason.kind == ALTERNATIVE]
         said = (
-            f"the review changed {len(fresh)} of {len(toplist.items)} places of "
+            f"the review changed {moved} of {len(items)} places of "
             f"{toplist.user_id}'s list within {took * 1000:.0f} ms"
         )
         if offered:
             title = self._titles.get(offered[0].item_id, offered[0].item_id)
-            said += f'; rank {offered[0].rank} is now "{title}": {offered[0].reason.text}'
+            said += (
+                f"; {len(offered)} are alternatives now, rank {offered[0].rank} is {title}: "
+                f"{offered[0].reason.text}"
+            )
         self._remarks.append(said)
         self._captions.append(said)
 
@@ -181,7 +187,7 @@ class Show:
             spotlight=Spotlight(
                 user_id=self._feed.protagonist,
                 toplist=self._toplist,
-                before=self._before,
+                before=frozenset(self._before),
                 captions=tuple(self._captions),
                 answered=self._answered,
             ),

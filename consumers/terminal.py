@@ -66,10 +66,10 @@ def complain(line: str) -> None:
     notices.print(f"error: {line}", style="red", markup=False)
 
 
-def log_to_stderr(*, debug: bool = False) -> None:
-    """Let the programs' log go to stderr, one line a record."""
+def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
+    """Let the programs' log go to stderr, one line a record; `quiet` keeps warnings only."""
     logging.basicConfig(
-        level=logging.DEBUG if debug else logging.INFO,
+        level=logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
