@@ -20,8 +20,6 @@ class VectorTable:
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self.matrix: NDArray[np.float32] = np.zeros((1024, dimension), np.float32)
-        self.small: NDArray[np.int8] = np.zeros((1024, dimension), np.int8)  # for `dot_small`
-        self.small_scale: NDArray[np.float32] = np.zeros(1024, np.float32)
         self.present: NDArray[np.bool_] = np.zeros(1024, np.bool_)
         self.count = 0
         self.changes = 0  # grows with every change: what is derived from the table may be stale
@@ -59,7 +57,6 @@ class VectorTable:
         """Forget the vector of a row, if it has one."""
         if self.has(row):
             self.matrix[row] = 0.0
-            self.small[row] = 0
             self._came[row] = 0.0
             self.present[row] = False
             self.count -= 1
@@ -82,7 +79,7 @@ class VectorTable:
         capacity = len(self.present)
         if rows > capacity:
             grown = max(rows, capacity + capacity // 2)
-            for name in ("matrix", "small", "small_scale", "_came", "present"):
+            for name in ("matrix", "_came", "present"):
                 old = getattr(self, name)
                 longer = np.zeros((grown, *old.shape[1:]), old.dtype)
                 longer[:capacity] = old
@@ -102,16 +99,6 @@ class VectorTable:
         centred[~self.present[rows]] = 0.0
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         self.matrix[rows] = centred / np.maximum(norms, 1e-6)
-        self.small[rows], self.small_scale[rows] = smaller(self.matrix[rows])
-
-
-def smaller(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return vectors as bytes, (n, d), and what each byte of a vector is worth, (n,).
-
-    A quarter of the memory, for the many products with single rows that wait for memory.
-    """
-    worth = np.maximum(np.abs(vectors).max(1), 1e-6) / 127.0
-    return np.rint(vectors / worth[:, None]).astype(np.int8), worth.astype(np.float32)
 
 
 @kernel
@@ -129,15 +116,6 @@ def dot(one, other):  # type: ignore[no-untyped-def]
     for axis in range(one.shape[0]):
         total += one[axis] * other[axis]
     return total
-
-
-@kernel
-def dot_small(one, other):  # type: ignore[no-untyped-def]
-    """Return the product of two vectors of bytes, to be scaled by what their bytes are worth."""
-    total = np.int32(0)
-    for axis in range(one.shape[0]):
-        total += np.int32(np.int16(one[axis]) * np.int16(other[axis]))
-    return np.float32(total)
 
 
 _RECENTRE = 1.5  # the centre moves when the table changed by half

@@ -43,7 +43,7 @@ def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-d
     most, held, items = heap.shape[0], 0, scores.shape[0]
     for start in range(0, items, _BLOCK):
         block = scores[start : min(start + _BLOCK, items)]
-        if held == most and _largest(block) <= keys[0]:
+        if held == most and not _any_above(block, keys[0]):
             continue
         for place in range(block.shape[0]):
             score, row = block[place], start + place
@@ -65,12 +65,12 @@ def best_of_some(rows, scores, allowed, mark, heap, keys):  # type: ignore[no-un
     return held
 
 
-@lane_kernel
-def _largest(block):  # type: ignore[no-untyped-def]
-    largest = block[0]
-    for place in range(1, block.shape[0]):
-        largest = max(largest, block[place])
-    return largest
+@kernel
+def _any_above(block, least):  # type: ignore[no-untyped-def]
+    above = 0
+    for place in range(block.shape[0]):
+        above += block[place] > least
+    return above > 0
 
 
 @lane_kernel

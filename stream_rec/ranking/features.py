@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rec.catalogue.vectors import add_weighted, dot, dot_small
+from stream_rec.catalogue.vectors import add_weighted, dot
 from stream_rec.compiled import kernel
 from stream_rec.experts.labels import add_liking, clear_liking, match
 from stream_rec.ranking.candidates import SHARP, newest_taken
@@ -128,18 +128,15 @@ def _tell_similar(view, users, user, similar, gathered, chosen, features):  # ty
         features[place, Feature.LIKE_WIDE] = 0.0
         features[place, Feature.LIKE_LAST] = 0.0
         features[place, Feature.LIKE_MOST] = 0.0
-    small, scale = view.small, view.small_scale
-    newest = newest_taken(users, user, _NEWEST)
-    if newest.shape[0] == 0 or small.shape[0] == 0:
+    matrix, newest = view.matrix, newest_taken(users, user, _NEWEST)
+    if newest.shape[0] == 0 or matrix.shape[0] == 0:
         return
-    wide, wide_scale = _user_vector(view.matrix, users, user)
+    wide = _user_vector(matrix, users, user)
     for place in range(chosen.shape[0]):
-        row, most = chosen[place], np.float32(0.0)
-        vector = small[row]
-        features[place, Feature.LIKE_WIDE] = dot_small(vector, wide) * scale[row] * wide_scale
+        vector, most = matrix[chosen[place]], np.float32(0.0)
+        features[place, Feature.LIKE_WIDE] = dot(vector, wide)
         for gap in range(newest.shape[0]):
-            past = newest[gap]
-            cosine = dot_small(vector, small[past]) * scale[row] * scale[past]
+            cosine = dot(vector, matrix[newest[gap]])
             most = max(most, cosine)
             if gap == 0:
                 features[place, Feature.LIKE_LAST] = cosine
@@ -222,17 +219,12 @@ def _tell_push(matrix, users, user, chosen, push):  # type: ignore[no-untyped-de
 
 @kernel
 def _user_vector(matrix, users, user):  # type: ignore[no-untyped-def]
-    """Return the user's slowly fading vector in bytes, and what each is worth; zero for none."""
+    """Return the user's slowly fading vector, of length one, or zero."""
     out = np.zeros(matrix.shape[1], np.float32)
     for entry in range(users.start[user], users.start[user + 1]):
         if abs(users.wide[entry]) > 1e-2:
             add_weighted(matrix, users.rows[entry], users.wide[entry], out)
-    length = np.sqrt(dot(out, out)) + np.float32(1e-9)
-    worth = max(np.abs(out).max(), np.float32(1e-9)) / np.float32(127.0)
-    small = np.empty(out.shape[0], np.int8)
-    for axis in range(out.shape[0]):
-        small[axis] = np.int8(np.rint(out[axis] / worth))
-    return small, worth / length
+    return out / (np.sqrt(dot(out, out)) + np.float32(1e-9))
 
 
 _NEVER = 1e5  # events since an item that was never consumed
