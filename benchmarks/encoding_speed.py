@@ -41,9 +41,7 @@ def main() -> None:
     rival.max_seq_length = MAX_TOKENS
     ours = load_backbone(device=options.device)
     reduced = load_backbone(device=options.device, precision="bfloat16")
-    print(
-        f"{torch.get_num_threads()} threads, {options.clock} clock, {ours.device}, at most {MAX_TOKENS} tokens a text"
-    )
+    print(f"{options.threads} threads, {options.clock} clock, at most {MAX_TOKENS} tokens a text")
     print("| texts | sentence-transformers/s | here/s | ratio (median) | lowest cosine |")
     print("|---|---|---|---|---|")
     for name, texts in _texts(options.texts).items():

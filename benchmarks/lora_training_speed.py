@@ -49,9 +49,8 @@ def main() -> None:
     lesson = Lesson(texts=texts, teacher=teacher, weight=np.ones(len(texts), np.float32))
     backbone = load_backbone(device="cpu")
     count = options.steps * BATCH
-    print(
-        f"{options.threads} threads, {options.clock} clock, {len(texts)} items, {options.steps} steps of {BATCH}"
-    )
+    print(f"{options.threads} threads, {options.clock} clock, {len(texts)} items")
+    print(f"{options.steps} steps of {BATCH}")
     print("| loop | texts/s in steps | texts/s with preparation | ratio in steps (median) |")
     print("|---|---|---|---|")
     plain: list[float] = []

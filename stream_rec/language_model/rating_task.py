@@ -65,8 +65,7 @@ def estimated_ratings(
     head: Mapping[str, NDArray[np.float32]], vectors: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return estimates within (0, 1) for unit vectors ``(reviews, dimension)`` of review texts."""
-    logits: NDArray[np.float32] = (
-        vectors @ head["weight"] * vectors.shape[1] ** 0.5 + head["bias"][0]
-    )
+    scale = vectors.shape[1] ** 0.5
+    logits = vectors @ head["weight"] * scale + head["bias"][0]
     estimated: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
     return estimated

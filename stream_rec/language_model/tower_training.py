@@ -9,7 +9,7 @@ It does not know where texts or examples come from, nor how vectors are served.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from stream_rec.errors import TrainingFailed
+from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.language_model.next_item_examples import NextItems, decayed_recency
 
 
@@ -28,7 +28,7 @@ class TowerSettings:
 
     low_rank: int = 64
     batch: int = 256
-    max_steps: int = 300
+    max_steps: int = 120
     learning_rate: float = 0.003
     weight_decay: float = 0.0
     residual_dropout: float = 0.2
@@ -52,15 +52,17 @@ class Tower:
     held_out_loss: float  # nats an example, on the newest slice, before any refit
 
 
-def tower_vectors(tower: Tower, text: NDArray[np.float32]) -> NDArray[np.float32]:
+def tower_vectors(
+    tower: Tower, text: NDArray[np.float32], *, residuals: bool = True
+) -> NDArray[np.float32]:
     """Return the tower's unit vectors ``(items, dimension)`` of text vectors of the same shape.
 
-    Rows beyond those known at training time have no residual. A text of zeros without a residual
-    stays zero.
+    Rows are those of training time and new ones after them, which have no residual; without
+    ``residuals`` all are new. A text of zeros without a residual stays zero.
     """
     centred = _centred(text, tower.centre)
     moved: NDArray[np.float32] = (centred + centred @ tower.down @ tower.up).astype(np.float32)
-    known = min(len(text), len(tower.residual))
+    known = min(len(text), len(tower.residual)) if residuals else 0
     moved[:known] += tower.residual[:known]
     norms = np.linalg.norm(moved, axis=1, keepdims=True)
     return (moved / np.where(norms > 0, norms, 1.0)).astype(np.float32)
@@ -97,6 +99,38 @@ def train_tower(
     for _ in range(steps):
         final.step()
     return final.export(loss=loss, steps=steps)
+
+
+def tower_arrays(tower: Tower) -> dict[str, NDArray[np.float32]]:
+    """Return all of a tower as arrays, for a checkpoint."""
+    numbers = np.array([tower.temperature, tower.steps, tower.held_out_loss], np.float32)
+    parts = {name: getattr(tower, name) for name in _ARRAYS}
+    return parts | {"numbers": numbers}
+
+
+def tower_of_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> Tower:
+    """Return the tower that `tower_arrays` wrote.
+
+    Raises:
+        CheckpointRejected: something is missing or of another shape.
+    """
+    if set(arrays) != {*_ARRAYS, "numbers"} or arrays["numbers"].shape != (3,):
+        message = f"these arrays are no tower: {sorted(arrays)}"
+        raise CheckpointRejected(message)
+    dimension, rank = arrays["down"].shape
+    wanted = {"centre": (dimension,), "up": (rank, dimension)}
+    if any(arrays[name].shape != shape for name, shape in wanted.items()) or (
+        arrays["residual"].shape[1:] != (dimension,)
+    ):
+        message = "the tower's arrays do not fit each other"
+        raise CheckpointRejected(message)
+    temperature, steps, loss = arrays["numbers"].tolist()
+    return Tower(
+        **{name: arrays[name] for name in _ARRAYS},
+        temperature=temperature,
+        steps=int(steps),
+        held_out_loss=loss,
+    )
 
 
 class _Fit(nn.Module):
@@ -230,6 +264,7 @@ def _centred(text: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[
     return (moved / np.where(norms > 0, norms, 1.0)).astype(np.float32)
 
 
+_ARRAYS = ("centre", "down", "up", "residual", "recency")
 _FEWEST = 32
 _MOST_HELD_OUT = 1000
 _START_TEMPERATURE = 16.0

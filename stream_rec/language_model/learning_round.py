@@ -1,0 +1,235 @@
+"""One round of learning, from feedback to a judged candidate: start reading the package here.
+
+Order of steps: 1 examples from histories, the newest kept for the gate; 2 a tower on the text
+vectors of the last adapter; 3 a LoRA update towards the tower's neighbourhoods; 4 the catalogue
+encoded with it; 5 a tower on those vectors; 6 the gate, on events later than all that was learned
+from.
+
+What is judged is what would be served. It does not know Kafka, files or clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rec.errors import TrainingFailed
+from stream_rec.language_model.adapter import merge_adapter
+from stream_rec.language_model.backbone import Backbone
+from stream_rec.language_model.checkpoint import Checkpoint
+from stream_rec.language_model.encoding import encode
+from stream_rec.language_model.gate import Space, Verdict, offline_gate
+from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
+from stream_rec.language_model.lora import train_adapter
+from stream_rec.language_model.next_item_examples import NextItems, decayed_recency, next_items
+from stream_rec.language_model.rating_task import Reviews
+from stream_rec.language_model.replay_buffer import Feedback
+from stream_rec.language_model.tower_training import (
+    Tower,
+    TowerSettings,
+    tower_arrays,
+    tower_of_arrays,
+    tower_vectors,
+    train_tower,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Item ids and what the model reads of each; an empty text is allowed."""
+
+    item_ids: Sequence[str]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How a round runs: settings of both learners, the gate's bar, the seed and the clock."""
+
+    lora: LoraSettings | None  # None: the tower alone learns
+    tower: TowerSettings
+    min_gain: float
+    confidence: float
+    seed: int
+    monotonic: Callable[[], float]
+    progress: Callable[[Step], None] | None = None
+    held_out: float = 0.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What a round made; arrays as a checkpoint stores them, vectors row for row the catalogue."""
+
+    adapter: dict[str, NDArray[Any]]
+    tower: dict[str, NDArray[Any]]
+    vectors: NDArray[np.float16]  # (items, dimension)
+    verdict: Verdict
+    metrics: dict[str, float]
+
+
+def learning_round(
+    backbone: Backbone,
+    catalogue: Catalogue,
+    histories: Mapping[str, Sequence[Feedback]],
+    conditions: Conditions,
+    *,
+    last: Checkpoint | None = None,
+) -> Candidate:
+    """Learn from histories (oldest first) and judge the outcome against the last promoted state.
+
+    Raises:
+        TrainingFailed: too little to learn from, NaN or Inf. What is served stays.
+        CheckpointRejected: the last adapter does not fit the backbone or the policy's rank.
+    """
+    rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
+    past, later = next_items(histories, rows).split_newest(conditions.held_out)
+    served, slow = _last_adapter(last)
+    text = encode(merge_adapter(backbone, served), catalogue.texts)
+    champion = _champion(last, text, rows)
+    tower = _tower(text, past, conditions)
+    adapter = dict(served)
+    metrics: dict[str, float] = {"past_examples": len(past), "later_examples": len(later)}
+    if conditions.lora is not None:
+        trained = train_adapter(
+            backbone,
+            _lesson(catalogue.texts, tower, text, past, histories),
+            conditions.lora,
+            start=slow or served or None,
+            seed=conditions.seed,
+            monotonic=conditions.monotonic,
+            progress=conditions.progress,
+        )
+        text = encode(merge_adapter(backbone, trained.arrays), catalogue.texts)
+        tower = _tower(text, past, conditions)
+        adapter = _adapter_of(trained)
+        metrics |= _metrics_of(trained)
+    vectors = tower_vectors(tower, text)
+    verdict = offline_gate(
+        champion,
+        Space(vectors=vectors, recency=tower.recency),
+        later,
+        np.bincount(past.target, minlength=len(rows)),
+        min_gain=conditions.min_gain,
+        confidence=conditions.confidence,
+    )
+    return Candidate(
+        adapter=adapter,
+        tower=tower_arrays(tower),
+        vectors=vectors.astype(np.float16),
+        verdict=verdict,
+        metrics=metrics | {"tower_steps": tower.steps, "tower_loss": tower.held_out_loss},
+    )
+
+
+class ServingEncoder:
+    """Encodes the texts of later items into the space of a checkpoint."""
+
+    def __init__(self, backbone: Backbone, checkpoint: Checkpoint) -> None:
+        """Merge the adapter; the backbone itself stays as it is.
+
+        Raises:
+            CheckpointRejected: the adapter does not fit the backbone.
+        """
+        served = {k: v for k, v in checkpoint.adapter.items() if not _aside(k)}
+        self.backbone = merge_adapter(backbone, served)
+        self.tower = tower_of_arrays(checkpoint.tower) if checkpoint.tower else None
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors ``(texts, dimension)``; zero for a text without words."""
+        text = encode(self.backbone, texts)
+        if self.tower is None:
+            return text
+        vectors = tower_vectors(self.tower, text, residuals=False)
+        vectors[~text.any(axis=1)] = 0.0
+        return vectors
+
+
+def rating_head(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
+    """Return the head of the rating task, empty if there was none."""
+    return {k.removeprefix(_HEAD): v for k, v in checkpoint.adapter.items() if k.startswith(_HEAD)}
+
+
+def _last_adapter(last: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the adapter served last and the slow one, each empty if there is none."""
+    arrays = last.adapter if last else {}
+    served = {k: v for k, v in arrays.items() if not _aside(k)}
+    return served, {k.removeprefix(_SLOW): v for k, v in arrays.items() if k.startswith(_SLOW)}
+
+
+def _adapter_of(trained: Trained) -> dict[str, NDArray[Any]]:
+    aside = {f"{_SLOW}{k}": v for k, v in trained.slow.items()}
+    return {**trained.arrays, **aside, **{f"{_HEAD}{k}": v for k, v in trained.head.items()}}
+
+
+def _metrics_of(trained: Trained) -> dict[str, float]:
+    return {
+        "lora_steps": trained.steps,
+        "lora_loss_before": trained.loss_before,
+        "lora_loss": trained.loss,
+        "lora_texts_per_s": trained.texts_per_s,
+    }
+
+
+def _champion(last: Checkpoint | None, text: NDArray[np.float32], rows: dict[str, int]) -> Space:
+    """Return where the last promoted state puts the catalogue; text alone where it knew nothing."""
+    if last is None:
+        return Space(vectors=text, recency=decayed_recency(10))
+    tower = tower_of_arrays(last.tower) if last.tower else None
+    vectors = tower_vectors(tower, text, residuals=False) if tower else text.copy()
+    for item_id, vector in zip(last.item_ids, last.vectors, strict=True):
+        if (row := rows.get(item_id)) is not None:
+            vectors[row] = vector
+    return Space(vectors=vectors, recency=tower.recency if tower else decayed_recency(10))
+
+
+def _tower(text: NDArray[np.float32], past: NextItems, conditions: Conditions) -> Tower:
+    return train_tower(
+        text, past, conditions.tower, seed=conditions.seed, monotonic=conditions.monotonic
+    )
+
+
+def _lesson(
+    texts: Sequence[str],
+    tower: Tower,
+    text: NDArray[np.float32],
+    past: NextItems,
+    histories: Mapping[str, Sequence[Feedback]],
+) -> Lesson:
+    """Ask for all items that were taken and have a text, often taken ones a little more often."""
+    counts = np.bincount(past.target, minlength=len(texts))
+    counts += np.bincount(past.context[past.context >= 0], minlength=len(texts))
+    chosen = np.flatnonzero((counts > 0) & text.any(axis=1))
+    if not len(chosen):
+        message = "no item that was taken has a text"
+        raise TrainingFailed(message)
+    until = past.timestamp.max()
+    rated = [
+        (f.text, min(1.0, max(0.0, (f.rating - 1) / 4)))
+        for history in histories.values()
+        for f in history
+        if f.rating is not None and f.text.strip() and f.timestamp <= until
+    ]
+    reviews = Reviews(
+        texts=[text for text, _ in rated[-_MOST_REVIEWS:]],
+        ratings=np.array([rating for _, rating in rated[-_MOST_REVIEWS:]], np.float32),
+    )
+    return Lesson(
+        texts=[texts[int(i)] for i in chosen],
+        teacher=tower_vectors(tower, text)[chosen],
+        weight=np.sqrt(counts[chosen]).astype(np.float32),
+        reviews=reviews if rated else None,
+    )
+
+
+def _aside(name: str) -> bool:
+    """Say whether an array of a checkpoint's adapter is not what is served."""
+    return name.startswith((_SLOW, _HEAD))
+
+
+_SLOW = "slow."
+_HEAD = "rating_head."
+_MOST_REVIEWS = 5000

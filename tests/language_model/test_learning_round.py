@@ -1,0 +1,166 @@
+"""A whole round: from what users did to a checkpoint that is judged, stored and served."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream_rec.errors import CheckpointRejected, TrainingFailed
+from stream_rec.language_model.backbone import Backbone
+from stream_rec.language_model.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    Manifest,
+    read_checkpoint,
+    write_checkpoint,
+)
+from stream_rec.language_model.learning_round import (
+    Candidate,
+    Catalogue,
+    Conditions,
+    ServingEncoder,
+    learning_round,
+    rating_head,
+)
+from stream_rec.language_model.lesson import LoraSettings
+from stream_rec.language_model.replay_buffer import Feedback
+from stream_rec.language_model.tower_training import TowerSettings, tower_of_arrays
+
+NOUNS = {"fan": 0, "guitar": 0, "monitor": 1, "cable": 1, "game": 2, "case": 2}
+TEXTS = [f"{word} {noun}" for word in ("quiet", "loud", "a", "the", "of", "for") for noun in NOUNS]
+NEEDS = np.array([NOUNS[text.split()[1]] for text in TEXTS])
+SHOP = Catalogue(item_ids=[f"i{i}" for i in range(len(TEXTS))], texts=TEXTS)
+LORA = LoraSettings(
+    method="fine_tune",
+    rank=4,
+    learning_rate=0.02,
+    max_steps=30,
+    batch=24,
+    check_every=10,
+    held_out=0.2,
+)
+CONDITIONS = Conditions(
+    lora=LORA,
+    tower=TowerSettings(low_rank=8, batch=128, max_steps=40, learning_rate=0.02),
+    min_gain=0.0,
+    confidence=0.95,
+    seed=1,
+    monotonic=lambda: 0.0,
+)
+
+
+def histories(*, sensible: bool = True) -> dict[str, list[Feedback]]:
+    rng = np.random.default_rng(4)
+    found = {}
+    for user in range(200):
+        mine = np.flatnonzero(user % 3 == NEEDS) if sensible else np.arange(len(TEXTS))
+        found[f"u{user}"] = [
+            Feedback(
+                user_id=f"u{user}",
+                item_id=f"i{item}",
+                timestamp=user * 100 + at,
+                rating=5.0 if "quiet" in TEXTS[item] else 1.0,
+                text=TEXTS[item],
+            )
+            for at, item in enumerate(rng.choice(mine, 6, replace=False))
+        ]
+    return found
+
+
+def stored(root: Path, backbone: Backbone, candidate: Candidate, version: int = 1) -> Checkpoint:
+    manifest = Manifest(
+        format=FORMAT,
+        scenario="default",
+        version=version,
+        base_model=backbone.name,
+        base_model_hash=backbone.model_hash,
+        dimension=backbone.dimension,
+        items=len(SHOP.item_ids),
+        offsets={},
+        metrics=candidate.metrics | candidate.verdict.figures,
+        policy={},
+        code_version="0",
+        created_at=1,
+    )
+    bundle = Checkpoint(
+        manifest=manifest,
+        item_ids=tuple(SHOP.item_ids),
+        vectors=candidate.vectors,
+        adapter=candidate.adapter,
+        tower=candidate.tower,
+    )
+    write_checkpoint(str(root), bundle)
+    return read_checkpoint(str(root), "default", version, base_model_hash=backbone.model_hash)
+
+
+@pytest.fixture(scope="module")
+def candidate(causal: Backbone) -> Candidate:
+    return learning_round(causal, SHOP, histories(), CONDITIONS)
+
+
+def test_sensible_behaviour_makes_a_candidate_for_the_shadow(candidate: Candidate) -> None:
+    assert candidate.verdict.decision == "shadow", candidate.verdict
+    assert candidate.vectors.shape == (len(TEXTS), 32)
+    assert candidate.metrics["lora_loss"] < candidate.metrics["lora_loss_before"]
+
+
+def test_behaviour_without_sense_makes_none(causal: Backbone) -> None:
+    found = learning_round(causal, SHOP, histories(sensible=False), CONDITIONS)
+    assert found.verdict.decision == "reject"
+
+
+def test_stored_candidate_encodes_new_items_into_the_space_of_the_catalogue(
+    causal: Backbone, candidate: Candidate, tmp_path: Path
+) -> None:
+    serving = ServingEncoder(causal, stored(tmp_path, causal, candidate))
+    vectors = serving.encode(["strategy game", "racing fan", ""])
+    similar = vectors @ candidate.vectors.astype(np.float32).T
+    assert similar[0][NEEDS == 2].mean() > similar[0][NEEDS != 2].mean() + 0.2
+    assert similar[1][NEEDS == 0].mean() > similar[1][NEEDS != 0].mean() + 0.2
+    assert not vectors[2].any()
+
+
+def test_next_round_starts_from_the_promoted_one_and_must_beat_it(
+    causal: Backbone, candidate: Candidate, tmp_path: Path
+) -> None:
+    last = stored(tmp_path, causal, candidate)
+    again = learning_round(causal, SHOP, histories(), CONDITIONS, last=last)
+    assert again.metrics["lora_loss_before"] < candidate.metrics["lora_loss_before"]
+    gain = again.verdict.figures["log_rank_gain"]
+    assert gain < candidate.verdict.figures["log_rank_gain"] / 2
+
+
+def test_slow_adapter_travels_in_the_checkpoint(causal: Backbone, tmp_path: Path) -> None:
+    conditions = replace(CONDITIONS, lora=replace(LORA, method="long_short", max_steps=20))
+    last = stored(tmp_path, causal, learning_round(causal, SHOP, histories(), conditions))
+    slow = [name for name in last.adapter if name.startswith("slow.")]
+    assert len(slow) == sum(name.startswith("base_model") for name in last.adapter)
+    again = learning_round(causal, SHOP, histories(), conditions, last=last)
+    assert np.isfinite(again.metrics["lora_loss"])
+
+
+def test_rating_head_travels_in_the_checkpoint(
+    causal: Backbone, candidate: Candidate, tmp_path: Path
+) -> None:
+    head = rating_head(stored(tmp_path, causal, candidate))
+    assert {name: array.shape for name, array in head.items()} == {"weight": (32,), "bias": (1,)}
+
+
+def test_without_lora_only_the_tower_learns(causal: Backbone, tmp_path: Path) -> None:
+    found = learning_round(causal, SHOP, histories(), replace(CONDITIONS, lora=None))
+    assert not found.adapter
+    assert found.verdict.decision == "shadow"
+    assert ServingEncoder(causal, stored(tmp_path, causal, found)).encode(["a fan"]).any()
+
+
+def test_empty_shop_has_nothing_to_learn_from(causal: Backbone) -> None:
+    with pytest.raises(TrainingFailed):
+        learning_round(causal, Catalogue(item_ids=[], texts=[]), {}, CONDITIONS)
+
+
+def test_arrays_that_are_no_tower_are_refused(candidate: Candidate) -> None:
+    with pytest.raises(CheckpointRejected, match="no tower"):
+        tower_of_arrays({"down": candidate.tower["down"]})
+    with pytest.raises(CheckpointRejected, match="do not fit"):
+        tower_of_arrays(candidate.tower | {"centre": np.zeros(3, np.float32)})
