@@ -1,7 +1,8 @@
 """The encoder: item texts in, vectors out, on `internal.vectors`.
 
     read     the newest version of each item, and what is encoded already (text hash, model)
-    encode   what is missing: items that came after the start first, then the backlog, in batches
+    encode   what is missing: items that came after the start first, then the backlog, in batches;
+             then reviews of items that have no words of their own
     write    idempotently; a crash encodes at most one batch twice, to the same vectors
 
 If it is down or slow, events still flow and items wait for their text expert only. Knows no user.
@@ -12,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from consumers.clients import admin, plain_consumer, plain_producer
 from consumers.health import Answer, Health
 from consumers.metrics import EncoderMetrics
+from consumers.review_vectors import ReviewVectors
 from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.topics import Topics, ensure_topics
 from consumers.watchdog import Watchdog, exit_for_restart
@@ -36,8 +38,9 @@ from stream_rec.language_model.vector_cache import VectorCache, cache_fingerprin
 class Waiting:
     """Which items need a vector: texts by item, those that came lately apart."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, reviews: ReviewVectors) -> None:
         self._model = model
+        self._reviews = reviews
         self._done: dict[str, int] = {}  # item -> hash of the text that has a vector
         self._recent: dict[str, str] = {}
         self._backlog: dict[str, str] = {}
@@ -52,11 +55,13 @@ class Waiting:
         if record.value is None:
             self._recent.pop(item_id, None)
             self._backlog.pop(item_id, None)
+            self._reviews.take_item(item_id, None)
             return self._done.pop(item_id, None) is not None
         try:
             item = parse_item(record.value, key=record.key)
         except InvalidRecord:  # the recommender sends it to the dead letters
             return False
+        self._reviews.take_item(item_id, item)
         text = item_text(item)
         self._recent.pop(item_id, None)
         self._backlog.pop(item_id, None)
@@ -108,6 +113,8 @@ class Encoder:
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
         self.loaded = False
+        self.read_once = False  # all reviews that stood in the log at the start
+        self.unread: Mapping[TopicPartition, int] = {}
         self.version = 0  # the frozen model; adapters have versions of their own
 
     def run(self) -> None:
@@ -147,25 +154,37 @@ class Encoder:
 
     def _serve(self, backbone: Backbone, cache: VectorCache, model: str) -> None:
         consumer, producer = plain_consumer(self.settings), plain_producer(self.settings)
-        waiting, told = Waiting(model), 0.0
+        reviews = ReviewVectors(backbone.dimension)
+        waiting, told = Waiting(model, reviews), 0.0
         ends = self._assign(consumer)
         while not self.stopping.is_set():
             self.watchdog.tick()
             busy = bool(waiting) and waiting.live
-            for place, records in consumer.poll(0 if busy else 50, max_records=2_000).items():
-                self._take(place, records, waiting, producer)
-            ends = {place: end for place, end in ends.items() if consumer.position(place) < end}
+            wait = 0 if busy or len(reviews) else 50
+            for place, records in consumer.poll(wait, max_records=2_000).items():
+                if place.topic == self.topics.reviews:
+                    for record in records:
+                        reviews.take_review(record)
+                else:
+                    self._take(place, records, waiting, producer)
+            ends = _behind(consumer, ends)
             if not waiting.live and not ends:
                 waiting.live = self.loaded = True
                 self.metrics.ready.set(1)
                 # Events flow without vectors: an encoder that loads is worth starting again.
                 (self.settings.folder("encoder") / HEARTBEAT_FILE).touch()
+                consumer.resume(*self.unread)
                 LOG.info("items read; %d to encode with %s", len(waiting), backbone.name)
             if waiting.live and (batch := waiting.next_batch(MOST_TEXTS)):
                 self._encode(batch, backbone, cache, producer=producer, model=model)
                 if len(waiting) and time.monotonic() - told > TELL_EVERY_S:
                     told = time.monotonic()
                     LOG.info("%d items to encode", len(waiting))
+            elif waiting.live:
+                self.unread = {
+                    p: end for p, end in self.unread.items() if consumer.position(p) < end
+                }
+                self._read_reviews(reviews, backbone, cache, producer=producer, model=model)
             self.metrics.waiting.set(len(waiting))
         with self.watchdog.within(CLOSE_S, "closing"):
             producer.close(timeout=5)
@@ -175,10 +194,14 @@ class Encoder:
         numbers = sorted(consumer.partitions_for_topic(self.topics.items) or {0})
         places = [TopicPartition(self.topics.items, number) for number in numbers]
         places.append(TopicPartition(self.topics.vectors, 0))
-        consumer.assign(places)
-        begin = consumer.beginning_offsets(places)
-        for place in places:
+        numbers = sorted(consumer.partitions_for_topic(self.topics.reviews) or {0})
+        reviews = [TopicPartition(self.topics.reviews, number) for number in numbers]
+        consumer.assign(places + reviews)
+        begin = consumer.beginning_offsets(places + reviews)
+        for place in places + reviews:
             consumer.seek(place, begin[place])
+        consumer.pause(*reviews)  # which items have no words of their own must be known first
+        self.unread = consumer.end_offsets(reviews)
         ends: Mapping[TopicPartition, int] = consumer.end_offsets(places)
         return ends
 
@@ -192,6 +215,35 @@ class Encoder:
                 item_id = record.key.decode("utf-8", "replace")
                 key = vector_key(self.version, item_id)
                 producer.send(self.topics.vectors, key=key, value=None, partition=0)
+
+    def _read_reviews(
+        self,
+        reviews: ReviewVectors,
+        backbone: Backbone,
+        cache: VectorCache,
+        *,
+        producer: KafkaProducer,
+        model: str,
+    ) -> None:
+        """Read a few waiting reviews, and write the means that have grown.
+
+        Not before the log of reviews has been read as far as it went at the start: a restart must
+        not replace a mean of many reviews by one of the first few.
+        """
+
+        def encoded(texts: Sequence[str]) -> NDArray[np.float32]:
+            return cache.fill(
+                texts, lambda missing: encode(backbone, missing, max_tokens=REVIEW_TOKENS)
+            )
+
+        taken = reviews.encode(MOST_REVIEWS, encoded)
+        self.metrics.encoded.labels("review").inc(taken)
+        self.read_once = self.read_once or (not self.unread and len(reviews) == 0)
+        if self.read_once:
+            for item_id, hashed, vector in reviews.grown():
+                key = vector_key(self.version, item_id)
+                value = encode_vector(model, hashed, vector)
+                producer.send(self.topics.vectors, key=key, value=value, partition=0)
 
     def _encode(
         self,
@@ -221,6 +273,10 @@ class Encoder:
         self.metrics.seconds.observe(time.monotonic() - started)
 
 
+def _behind(consumer: Any, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+    return {place: end for place, end in ends.items() if consumer.position(place) < end}
+
+
 def run_encoder(settings: Settings) -> None:
     """Run the encoder until SIGTERM or SIGINT; any unexpected error ends the process with 75.
 
@@ -246,6 +302,7 @@ LOG = logging.getLogger(__name__)
 PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
 NICENESS = 10
 MOST_TEXTS = 128
+MOST_REVIEWS, REVIEW_TOKENS = 16, 96
 LOAD_S = 600.0
 SEND_S = 40.0
 CLOSE_S = 10.0

@@ -24,7 +24,7 @@ class Staleness:
     `earned` refreshes are granted for each applied event, up to `most` in store.
     """
 
-    def __init__(self, *, earned: float = 2.0, most: int = 1000) -> None:
+    def __init__(self, *, earned: float = 4.0, most: int = 1000) -> None:
         self._made: OrderedDict[Place, tuple[int, int]] = OrderedDict()
         self._earned, self._most, self._tokens = earned, most, 0.0
 
