@@ -10,7 +10,7 @@ import msgspec
 Tier = Literal["adapted", "lm", "statistics", "popular"]
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
+class Reason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why an item stands in a list: the kind, its words, and the user's own items behind it."""
 
     kind: str
@@ -18,7 +18,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
 
 
-class ListedItem(msgspec.Struct, frozen=True, kw_only=True):
+class ListedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One place of a list; `sources` are the experts' shares in it and sum to about 1."""
 
     item_id: str

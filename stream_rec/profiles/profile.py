@@ -23,7 +23,7 @@ DEDUPE_WINDOW = 128
 LinkRow = tuple[int, str, list[str]]
 
 
-class Interaction(msgspec.Struct, frozen=True, array_like=True):
+class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One event as a profile remembers it; raw signals, no weights."""
 
     timestamp: int

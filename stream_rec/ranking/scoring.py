@@ -80,13 +80,15 @@ def _scores(
     network: Reranker, found: Sequence["_Found"], places: Sequence[int]
 ) -> list[NDArray[np.float32]]:
     """Score the lists at some places with one network, all candidates in one product."""
-    lengths = [len(found[place].rows) for place in places]
     together = [found[place] for place in places]
+    lengths = [len(one.rows) for one in together]
     new = np.array([newness(one.history) for one in together], np.float32)
-    scores = network.scores(
-        np.concatenate([one.features for one in together]), np.repeat(new, lengths)
-    )
-    scores -= np.float32(_PUSH) * np.concatenate([one.push for one in together])
+    features, push = together[0].batch
+    if len(together) < len(found):
+        features = np.concatenate([one.features for one in together])
+        push = np.concatenate([one.push for one in together])
+    scores = network.scores(features, np.repeat(new, lengths))
+    scores -= np.float32(_PUSH) * push
     return np.split(scores, np.cumsum(lengths)[:-1])
 
 
@@ -120,18 +122,31 @@ def expert_scores(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Every column sums to one, or is zero where the expert knows nothing.
     """
-    out = np.zeros((len(features), len(EXPERTS)), np.float32)
-    out[:, 0] = np.exp(features[:, Feature.POPULAR_2000]) - 1e-2
-    out[:, 1] = np.exp(features[:, Feature.LINKED]) - 1e-4
-    out[:, 2] = np.exp(features[:, Feature.FOLLOWING]) - 1e-3
-    for column, feature in ((3, Feature.LIKE_NEAR), (4, Feature.LIKE_OTHER)):
-        near = features[:, feature]
-        if near.any():
-            out[:, column] = np.exp(SHARP * (near - near.max()))
-    out[:, 5] = features[:, Feature.OWN_RECENCY]
-    out[:, 6] = features[:, Feature.TOKENS_LIKED]
-    out[out < 1e-5] = 0.0
-    return out / np.maximum(out.sum(0), np.float32(1e-9))
+    out = np.empty((len(features), len(EXPERTS)), np.float32)
+    _expert_scores(features, _COLUMNS, _FLOORS, np.float32(SHARP), out)
+    return out
+
+
+@kernel
+def _expert_scores(features, columns, floors, sharp, out):  # type: ignore[no-untyped-def]
+    for expert in range(out.shape[1]):
+        column = columns[expert]
+        highest, lowest = np.float32(-np.inf), np.float32(np.inf)
+        for row in range(out.shape[0]):
+            highest = max(highest, features[row, column])
+            lowest = min(lowest, features[row, column])
+        total = np.float32(0.0)
+        for row in range(out.shape[0]):
+            value = features[row, column]
+            if floors[expert] > 0.0:  # a logarithm of what the expert counts
+                value = np.exp(value) - floors[expert]
+            elif floors[expert] < 0.0:  # a cosine; zeros alone say nothing
+                silent = highest == 0.0 and lowest == 0.0
+                value = np.float32(0.0) if silent else np.exp(sharp * (value - highest))
+            out[row, expert] = value if value >= np.float32(1e-5) else np.float32(0.0)
+            total += out[row, expert]
+        for row in range(out.shape[0]):
+            out[row, expert] /= max(total, np.float32(1e-9))
 
 
 def shares_of(scored: Scored, places: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -147,6 +162,7 @@ class _Found(NamedTuple):
     features: NDArray[np.float32]
     push: NDArray[np.float32]
     history: int
+    batch: Told  # of all lists together, one after the other
 
 
 def _described(known: Scorer, requests: Sequence[Request], now_ms: int) -> list[_Found]:
@@ -161,10 +177,11 @@ def _described(known: Scorer, requests: Sequence[Request], now_ms: int) -> list[
     told = Told(np.empty((len(rows), len(Feature)), np.float32), np.empty(len(rows), np.float32))
     ends, history = np.zeros((2, len(requests)), np.int64)
     _describe_all(view, users, similar, dense, heaps(), (rows, told, ends, history))
+    whole = Told(told.features[: ends[-1]], told.push[: ends[-1]])
     found, start = [], 0
     for end, length in zip(ends.tolist(), history.tolist(), strict=True):
         part = slice(start, end)
-        found.append(_Found(rows[part], told.features[part], told.push[part], length))
+        found.append(_Found(rows[part], told.features[part], told.push[part], length, whole))
         start = end
     return found
 
@@ -208,4 +225,12 @@ def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-u
 
 
 _PUSH = 4.0  # how far below others a near copy of a refused item falls, in units of score
+# Of each expert: its feature, and how it is read: the floor under a logarithm, -1 for a cosine.
+_COLUMNS = np.array(
+    [
+        Feature.POPULAR_2000, Feature.LINKED, Feature.FOLLOWING, Feature.LIKE_NEAR,
+        Feature.LIKE_OTHER, Feature.OWN_RECENCY, Feature.TOKENS_LIKED,
+    ]
+)  # fmt: skip
+_FLOORS = np.array([1e-2, 1e-4, 1e-3, -1.0, -1.0, 0.0, 0.0], np.float32)
 _MIXTURE = np.array([0.1, 0.5, 0.2, 0.3, 0.3, 0.5, 0.05], np.float32)
