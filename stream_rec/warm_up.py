@@ -13,7 +13,8 @@ from stream_rec.events import Event
 from stream_rec.items import Item
 from stream_rec.policy import Exclude, ListPolicy, Policy
 from stream_rec.profiles.profile import Profile, fold
-from stream_rec.ranking.scoring import Example, Request, learn, score
+from stream_rec.ranking.rank import rank
+from stream_rec.ranking.scoring import Example, Request, learn
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
@@ -21,7 +22,7 @@ from stream_rec.statistics.statistics import Statistics
 
 
 def warm_up() -> None:
-    """Send a toy shop's events through statistics, candidates, features and the re-ranker."""
+    """Send a toy shop's events through statistics, re-ranker, rules, diversity and reasons."""
     replica, facts, profile = _shop(), FactsBuilder(), Profile(user_id="u")
     for offset in range(_EVENTS):
         event = Event(
@@ -36,13 +37,15 @@ def warm_up() -> None:
             facts.add(event.item_id, event.timestamp, None, offset == 0, folded.links)
         profile = folded.profile
     replica.statistics.fold(facts.build("warm-up"))
-    again = Policy(toplist=ListPolicy(exclude=Exclude(consumed=False)))
+    again = Policy(
+        toplist=ListPolicy(diversity=0.5, exploration=0.5, exclude=Exclude(consumed=False))
+    )
     requests = [
         Request(profile=who, scenario="default", policy=policy)
         for who in (profile, None)
         for policy in (Policy(), again)
     ]
-    score(replica, requests, now_ms=_EVENTS)
+    rank(replica, requests, now_ms=_EVENTS, rng=np.random.default_rng(0))
     example = Example(
         profile=profile, scenario="default", policy=again, item_id="i1", timestamp=_EVENTS
     )
