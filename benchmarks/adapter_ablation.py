@@ -89,8 +89,9 @@ def main() -> None:
         weight=np.sqrt(counts[rows] + 1).astype(np.float32),
     )
     clock = time.process_time()
+    full = load_backbone(device="cpu", precision="float32")  # adapters learn on exact weights
     trained = train_adapter(
-        load_backbone(device="cpu"),
+        full,
         lesson,
         LoraSettings(
             method=options.method,
@@ -111,10 +112,23 @@ def main() -> None:
         f"{trained.texts_per_s:.0f} texts/s",
         file=sys.stderr,
     )
-    adapted = encode(merge_adapter(load_backbone(device="cpu"), trained.arrays), texts)
+    adapted = encode(merge_adapter(full, trained.arrays), texts)
     table.row(
         f"+ LoRA {options.method}, text alone ({trained.steps} steps, {spent:.0f} s of processor)",
         Space(vectors=_centred(adapted), recency=recency),
+    )
+    if options.no_second_tower:
+        return
+    tower = train_tower(
+        adapted,
+        fit,
+        TowerSettings(max_s=options.max_s, max_steps=options.tower_steps),
+        seed=options.seed,
+        monotonic=time.perf_counter,
+    )
+    table.row(
+        f"+ LoRA + tower on it ({tower.steps} steps): what is served",
+        Space(vectors=tower_vectors(tower, adapted), recency=tower.recency),
     )
 
 
@@ -218,6 +232,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--max-steps", type=int, default=400)
     parser.add_argument("--tower-steps", type=int, default=120)
     parser.add_argument("--no-lora", action="store_true")
+    parser.add_argument("--no-second-tower", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

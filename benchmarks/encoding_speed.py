@@ -39,7 +39,7 @@ def main() -> None:
 
     rival = SentenceTransformer(str(get_model_path()), device=options.device)
     rival.max_seq_length = MAX_TOKENS
-    ours = load_backbone(device=options.device)
+    ours = load_backbone(device=options.device, precision="float32")
     reduced = load_backbone(device=options.device, precision="bfloat16")
     print(f"{options.threads} threads, {options.clock} clock, at most {MAX_TOKENS} tokens a text")
     print("| texts | sentence-transformers/s | here/s | ratio (median) | lowest cosine |")

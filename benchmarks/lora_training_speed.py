@@ -47,7 +47,7 @@ def main() -> None:
     teacher = np.random.default_rng(1).normal(size=(len(texts), 384)).astype(np.float32)
     teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
     lesson = Lesson(texts=texts, teacher=teacher, weight=np.ones(len(texts), np.float32))
-    backbone = load_backbone(device="cpu")
+    backbone = load_backbone(device="cpu", precision="float32")
     count = options.steps * BATCH
     print(f"{options.threads} threads, {options.clock} clock, {len(texts)} items")
     print(f"{options.steps} steps of {BATCH}")

@@ -29,7 +29,7 @@ from stream_rec.language_model.adapter import (
     set_adapter,
 )
 from stream_rec.language_model.adapter_methods import Anchor, served_and_slow
-from stream_rec.language_model.backbone import Backbone
+from stream_rec.language_model.backbone import Backbone, has_fast_bfloat16
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
 from stream_rec.language_model.rating_task import RatingTask, Reviews
 from stream_rec.language_model.text_states import TextStates, set_dropout
@@ -105,7 +105,7 @@ class _Run:
         self.random = random
         self.device = backbone.device
         wanted = settings.autocast
-        self.autocast = _fast_bfloat16(self.device) if wanted is None else wanted
+        self.autocast = has_fast_bfloat16(self.device) if wanted is None else wanted
         self.model = attach_adapter(
             backbone,
             rank=settings.rank,
@@ -226,12 +226,6 @@ def _rating_task(
         max_tokens=settings.max_tokens,
         max_bytes=settings.cache_bytes // 2,
     )
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 _FEWEST = 16

