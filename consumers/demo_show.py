@@ -74,7 +74,7 @@ class Show:
         self._lag.stop()
         board = self._board
         lost, wrong = len(board.waiting), board.version_errors
-        remarks = list(self._remarks)
+        remarks = self._remarks[-REMARKS:]
         if lost:
             remarks.append(f"{lost} events got no list within {PATIENCE_S:.0f} s")
         if wrong:
@@ -123,7 +123,7 @@ class Show:
         user_id, item_id = str(record["user_id"]), str(record["item_id"])
         if user_id == self._feed.protagonist:
             self._captions.append(self._worded(act))
-            self._reviewed = act.topic == "reviews"
+            self._reviewed = act.topic == "reviews" and (record.get("rating") or 0) < NEUTRAL
             self._before = tuple(entry.item_id for entry in self._listed())
         self._board.sending(user_id, item_id, now=time.monotonic())
         self._observer.send(act.topic, record)
@@ -161,7 +161,7 @@ class Show:
         )
         offered = [entry for entry in items if entry.reason.kind == ALTERNATIVE]
         said = (
-            f"the review changed {moved} of {len(items)} places of "
+            f"the bad review changed {moved} of {len(items)} places of "
             f"{toplist.user_id}'s list within {took * 1000:.0f} ms"
         )
         if offered:
@@ -228,5 +228,7 @@ WARM_UP = 500
 POLL_S = 0.01
 DRAW_EVERY_S = 0.25
 PATIENCE_S = 30.0
+NEUTRAL = 3.0
+REMARKS = 3
 FIRST_SCENE, LAST_SCENE, REPLY_EVERY = 0.25, 0.6, 0.08
 """Shares of the show: the protagonist's scenes begin and end, then a reply every now and then."""

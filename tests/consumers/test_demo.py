@@ -32,7 +32,7 @@ def test_the_demo_serves_every_event_shows_what_a_review_changes_and_leaves_noth
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every event got its list" in done.stdout
-    assert "the review changed" in done.stdout
+    assert "the bad review changed" in done.stdout
     assert "An alternative to" in done.stdout
     assert "NDCG@10 stream-rec" in done.stdout
     assert set(Path(tempfile.gettempdir()).glob("stream-rec-demo-*")) <= before
