@@ -21,6 +21,7 @@ import numpy as np
 
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import DAY_MS, Event, Kind, parse_event
+from stream_rec.policy import Policy
 from stream_rec.profiles.phrases import telling_phrase
 from stream_rec.profiles.profile import Listing, Profile, Reading, fold
 from stream_rec.publish import Due, Ledger, publish
@@ -106,6 +107,7 @@ def step(
     folding = _Folding(replica, profiles, context, Step(ledgers=dict(ledgers)))
     for arrival in batch:
         folding.take(arrival)
+    folding.close()
     result = folding.result
     _learn(replica, folding.examples, context, result)
     if len(folding.facts):
@@ -120,6 +122,28 @@ def step(
     return result
 
 
+# A consuming event, its user's profile before it, and the policy of its scenario.
+_Taught = tuple[Profile | None, Event, Policy]
+
+
+class _Counted:
+    """A partition's ledger while a batch is folded."""
+
+    def __init__(self, before: Ledger) -> None:
+        self.before = before
+        self.next_offsets = dict(before.next_offsets)
+        self.newest_ms = before.newest_ms
+        self.outcomes: Counter[tuple[str, Outcome]] = Counter()
+
+    def ledger(self) -> Ledger:
+        """Return the ledger after the batch."""
+        outcomes = {topic: dict(counts) for topic, counts in self.before.outcomes.items()}
+        for (topic, outcome), count in self.outcomes.items():
+            counts = outcomes.setdefault(topic, {})
+            counts[outcome] = counts.get(outcome, 0) + count
+        return Ledger(next_offsets=self.next_offsets, outcomes=outcomes, newest_ms=self.newest_ms)
+
+
 class _Folding:
     """The first half of a step: records in, new profiles, facts and examples out."""
 
@@ -128,28 +152,31 @@ class _Folding:
     ) -> None:
         self.replica, self.profiles, self.context, self.result = replica, profiles, context, result
         self.facts = FactsBuilder()
-        self.examples: list[Example] = []
+        self.examples: list[_Taught] = []
         self.touched: dict[tuple[int, str], dict[str, None]] = {}
+        self.counted: dict[int, _Counted] = {}
 
     def take(self, arrival: Arrival) -> None:
-        """Give one record its outcome and enter it into its partition's ledger."""
-        result = self.result
-        before = result.ledgers.get(arrival.partition, Ledger())
-        newest_ms = before.newest_ms
+        """Give one record its outcome and count it for its partition."""
+        counted = self.counted.get(arrival.partition)
+        if counted is None:
+            before = self.result.ledgers.get(arrival.partition, Ledger())
+            counted = self.counted[arrival.partition] = _Counted(before)
         try:
             event = self._parsed(arrival)
-            outcome = self._apply(event, arrival, newest_ms)
-            newest_ms = max(newest_ms, event.timestamp)
+            outcome = self._apply(event, arrival, counted.newest_ms)
+            counted.newest_ms = max(counted.newest_ms, event.timestamp)
         except InvalidRecord as error:
-            result.dead_letters.append(DeadLetter(arrival=arrival, error=error))
+            self.result.dead_letters.append(DeadLetter(arrival=arrival, error=error))
             outcome = "dead_lettered"
-        counts = before.outcomes.get(arrival.topic, {})
-        result.ledgers[arrival.partition] = Ledger(
-            next_offsets=before.next_offsets | {arrival.topic: arrival.offset + 1},
-            outcomes=before.outcomes | {arrival.topic: counts | {outcome: counts.get(outcome, 0) + 1}},
-            newest_ms=newest_ms,
-        )
-        result.outcomes[arrival.topic, outcome] += 1
+        counted.next_offsets[arrival.topic] = arrival.offset + 1
+        counted.outcomes[arrival.topic, outcome] += 1
+
+    def close(self) -> None:
+        """Enter what was counted into the ledgers."""
+        for number, counted in self.counted.items():
+            self.result.ledgers[number] = counted.ledger()
+            self.result.outcomes.update(counted.outcomes)
 
     def _parsed(self, arrival: Arrival) -> Event:
         source = f"{arrival.topic}-{arrival.partition}-{arrival.offset}"
@@ -175,15 +202,7 @@ class _Folding:
         if late_days is not None and event.timestamp < newest_ms - late_days * DAY_MS:
             return "late"
         if event.consuming:
-            self.examples.append(
-                Example(
-                    profile=profile,
-                    scenario=event.scenario,
-                    policy=policy,
-                    item_id=event.item_id,
-                    timestamp=event.timestamp,
-                )
-            )
+            self.examples.append((profile, event, policy))
         folded = fold(
             profile or Profile(event.user_id),
             event,
@@ -228,13 +247,23 @@ class _Folding:
         return Reading(opinion, telling_phrase(text, side=side) if text else None)
 
 
-def _learn(replica: Replica, examples: list[Example], context: Context, result: Step) -> None:
+def _learn(replica: Replica, taught: list[_Taught], context: Context, result: Step) -> None:
     """Teach the re-ranker from a uniform sample of the batch's events."""
-    result.learnable = len(examples)
-    if len(examples) > context.examples:
-        chosen = context.rng.choice(len(examples), context.examples, replace=False)
-        examples = [examples[place] for place in sorted(chosen.tolist())]
-    result.learned = len(examples)
+    result.learnable = len(taught)
+    if len(taught) > context.examples:
+        chosen = context.rng.choice(len(taught), context.examples, replace=False)
+        taught = [taught[place] for place in sorted(chosen.tolist())]
+    result.learned = len(taught)
+    examples = [
+        Example(
+            profile=profile,
+            scenario=event.scenario,
+            policy=policy,
+            item_id=event.item_id,
+            timestamp=event.timestamp,
+        )
+        for profile, event, policy in taught
+    ]
     if examples:
         learn(replica, examples, now_ms=replica.statistics.newest_ms or context.now_ms)
 

@@ -81,7 +81,7 @@ class FactsBuilder:
     """Collects the facts of one batch."""
 
     def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
+        self._codes = _Codes()
         self._events: list[tuple[int, int, float, bool]] = []
         self._rows: list[tuple[int, int, list[int]]] = []
 
@@ -97,11 +97,11 @@ class FactsBuilder:
         rows: Sequence[LinkRow],
     ) -> None:
         """Take one applied consuming event and the link rows that it changes."""
-        value = float("nan") if rating is None else rating
-        self._events.append((self._code(item_id), timestamp, value, first))
+        codes, value = self._codes, _NAN if rating is None else rating
+        self._events.append((codes[item_id], timestamp, value, first))
         for sign, target, sources in rows:
-            coded = [self._code(source) for source in sources[:SOURCES]]
-            self._rows.append((sign, self._code(target), coded))
+            coded = [codes[source] for source in sources[:SOURCES]]
+            self._rows.append((sign, codes[target], coded))
 
     def build(self, worker: str) -> Facts:
         """Return the facts collected so far."""
@@ -120,10 +120,16 @@ class FactsBuilder:
             sources=sources,
         )
 
-    def _code(self, item_id: str) -> int:
-        return self._codes.setdefault(item_id, len(self._codes))
+
+class _Codes(dict[str, int]):
+    """Numbers items in the order in which they are looked up first."""
+
+    def __missing__(self, item_id: str) -> int:
+        code = self[item_id] = len(self)
+        return code
 
 
+_NAN = float("nan")
 _FORMAT = 1
 _COLUMNS = (
     ("item", "<i4"),
