@@ -1,18 +1,19 @@
 """Clicks per second of one worker, beside a bare transactional copy of the same records.
 
-    python -m benchmarks click_throughput [--clicks 60000] [--users 20000] [--json]
+    python -m benchmarks click_throughput [--clicks 200000] [--users 20000] [--json]
 
 Both read the same topic with the same client settings, at most 500 records a transaction, one after
 the other on the same broker. The copy only writes each record to another topic. The worker applies
-the event, writes the profile to its changelog and its facts to the statistics; with
-`min_interval_ms: 60000` a user's list is made at the first event and owed after the others. So the
-first wave, one event of every user, makes a list for each, and the waves after it make none until a
-minute is over. Ends with 1 when the waves after the first are below 30 % of the copy.
+the event, writes the profile to its changelog and the facts to the statistics, and makes the lists
+that are due: with `min_interval_ms: 60000` one for each user and minute. With ten clicks for each
+user that is one list for ten clicks, as 20,000 users have it at 3,333 clicks/s. The last row is the
+same without any list. Ends with 1 when the worker is below 30 % of the copy.
 """
 
 import json
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 from kafka import KafkaConsumer, OffsetAndMetadata
@@ -22,7 +23,7 @@ from consumers.clients import admin, transactional_producer
 from consumers.settings import Settings
 from consumers.topics import Topics
 from tests.guarantees.fleet import Fleet
-from tests.guarantees.topic_log import producer
+from tests.guarantees.topic_log import producer, records
 from tests.guarantees.traffic import send_catalogue, set_policy
 
 LEAST, BATCH = 0.30, 500
@@ -30,39 +31,62 @@ LEAST, BATCH = 0.30, 500
 
 def main() -> int:
     """Measure both, print, return the exit status."""
-    chosen = options(__doc__, clicks=60_000, users=20_000, items=2_000)
+    chosen = options(__doc__, clicks=200_000, users=20_000, items=2_000)
     with installation() as settings:
         rates = measure(settings, chosen.clicks, chosen.users, chosen.items)
-    copied = rates["bare copy"]
+    copied = rates["bare copy"].rate
     rows = [
-        {"what": name, "clicks/s": rate, "of the copy": f"{rate / copied:.0%}"}
-        for name, rate in rates.items()
+        {
+            "what": name,
+            "lists": run.lists,
+            "clicks/s": run.rate,
+            "of it": f"{run.rate / copied:.0%}",
+        }
+        for name, run in rates.items()
     ]
-    show(f"click throughput, {chosen.users} users", rows, as_json=chosen.json)
-    return 0 if rates["worker, lists owed"] >= LEAST * copied else 1
+    title = f"click throughput, {chosen.clicks:,} clicks of {chosen.users:,} users"
+    show(title, rows, as_json=chosen.json)
+    return 0 if rates["worker"].rate >= LEAST * copied else 1
 
 
-def measure(settings: Settings, clicks: int, users: int, items: int) -> dict[str, float]:
-    """Return records per second by what was done."""
+class Run(NamedTuple):
+    """One measured run: records per second, and the lists made meanwhile."""
+
+    rate: float
+    lists: int
+
+
+def measure(settings: Settings, clicks: int, users: int, items: int) -> dict[str, Run]:
+    """Return what each way of reading the same clicks came to."""
     rng = np.random.default_rng(0)
     topics = Topics(settings.prefix)
     with Fleet(settings) as fleet:
         send_catalogue(settings, items)
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 60_000}})
-    _send(settings, rng.permutation(users), items, rng)
-    first = drain_rate(settings)
-    copied = copy(settings, topics.clicks, f"{settings.prefix}.copy", users)
     _send(settings, rng.integers(0, users, clicks), items, rng)
-    owed = drain_rate(settings)
+    copied = copy(settings, topics.clicks, f"{settings.prefix}.copy", clicks)
+    before = _lists(settings)
+    worker = drain_rate(settings)
+    made = _lists(settings) - before
+    with Fleet(settings) as fleet:
+        fleet.wait_ready()
+        set_policy(settings, {"list": {"min_interval_ms": 86_400_000}})
+    _send(settings, rng.integers(0, users, clicks // 4), items, rng)
+    before = _lists(settings)
+    owing = drain_rate(settings)
     return {
-        "bare copy": copied,
-        "worker, lists owed": owed,
-        "worker, a list for each click": first,
+        "bare copy": Run(copied, 0),
+        "worker": Run(worker, made),
+        "worker, no list due": Run(owing, _lists(settings) - before),
     }
 
 
-def copy(settings: Settings, source: str, target: str, records: int) -> float:
+def _lists(settings: Settings) -> int:
+    return len(records(settings, Topics(settings.prefix).recommendations))
+
+
+def copy(settings: Settings, source: str, target: str, count: int) -> float:
     """Copy a topic in transactions and return the records per second."""
     client = admin(settings)
     client.create_topics({target: {"num_partitions": settings.partitions, "replication_factor": 1}})
@@ -80,7 +104,7 @@ def copy(settings: Settings, source: str, target: str, records: int) -> float:
     writer = transactional_producer(settings, f"{target}.writer")
     writer.init_transactions()
     done, started = 0, 0.0
-    while done < records:
+    while done < count:
         polled = reader.poll(100)
         if not polled:
             continue

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import CoordinatorNotAvailableError
 
 from consumers.settings import Settings
 from consumers.topics import Topics
@@ -94,7 +95,10 @@ class Backlog:
     def records(self) -> int:
         """Return how many records are waiting now."""
         ends = self._reader.end_offsets(self._places)
-        found = self._client.list_group_offsets(self._group).get(self._group, {})
+        try:
+            found = self._client.list_group_offsets(self._group).get(self._group, {})
+        except CoordinatorNotAvailableError:  # the broker has not seen any group yet
+            found = {}
         offsets = {tuple(place): value.offset for place, value in found.items()}
         return sum(end - max(0, offsets.get(tuple(place), 0)) for place, end in ends.items())
 
