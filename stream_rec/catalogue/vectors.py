@@ -118,6 +118,22 @@ def dot(one, other):  # type: ignore[no-untyped-def]
     return total
 
 
+@lane_kernel
+def six_dots(matrix, row, six, out):  # type: ignore[no-untyped-def]
+    """Write the products of one row with six vectors, (6, dimension), reading the row once."""
+    zero = np.float32(0.0)
+    a, b, c, d, e, f = zero, zero, zero, zero, zero, zero
+    for axis in range(matrix.shape[1]):
+        value = matrix[row, axis]
+        a += value * six[0, axis]
+        b += value * six[1, axis]
+        c += value * six[2, axis]
+        d += value * six[3, axis]
+        e += value * six[4, axis]
+        f += value * six[5, axis]
+    out[0], out[1], out[2], out[3], out[4], out[5] = a, b, c, d, e, f
+
+
 _RECENTRE = 1.5  # the centre moves when the table changed by half
 _SETTLED = 4096  # from so many rows on, a new centre changes nobody's neighbours
 _HELD = 32  # rows at zero that the centre is averaged with

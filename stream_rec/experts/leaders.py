@@ -39,16 +39,39 @@ def offer(heap, keys, held, row, score):  # type: ignore[no-untyped-def]
 
 @kernel
 def best_of_all(scores, allowed, mark, heap, keys):  # type: ignore[no-untyped-def]
-    """Find the best of all rows that are allowed and not barred; return how many."""
+    """Find the best of all rows that are allowed and not barred; return how many.
+
+    A sample says which scores cannot be among the best, so that few are ever offered; should it
+    have promised too much, all are looked at again.
+    """
+    most, sampled = heap.shape[0], 0
+    few = min(most, 2 + most // _STRIDE * 2)
+    if scores.shape[0] > _STRIDE * most:
+        for row in range(0, scores.shape[0], _STRIDE):
+            better = sampled < few or scores[row] > keys[0]
+            if better and allowed[row] and mark[row] != BARRED:
+                sampled = offer(heap[:few], keys[:few], sampled, row, scores[row])
+    if sampled == few:
+        held = _best_above(scores, keys[0], (allowed, mark), heap, keys)
+        if held == most:
+            return held
+    return _best_above(scores, np.float32(-np.inf), (allowed, mark), heap, keys)
+
+
+@kernel
+def _best_above(scores, floor, door, heap, keys):  # type: ignore[no-untyped-def]
+    """Find the best of the scores above a floor."""
+    allowed, mark = door
     most, held, items = heap.shape[0], 0, scores.shape[0]
     for start in range(0, items, _BLOCK):
         block = scores[start : min(start + _BLOCK, items)]
-        if held == most and not _any_above(block, keys[0]):
+        if not _any_above(block, floor):
             continue
         for place in range(block.shape[0]):
             score, row = block[place], start + place
-            if (held < most or score > keys[0]) and allowed[row] and mark[row] != BARRED:
+            if score > floor and allowed[row] and mark[row] != BARRED:
                 held = offer(heap, keys, held, row, score)
+                floor = keys[0] if held == most else floor
     return held
 
 
@@ -91,4 +114,5 @@ def sum_of_exponentials(scores, sharp):  # type: ignore[no-untyped-def]
     return total
 
 
+_STRIDE = 16
 _BLOCK = 128  # most blocks hold no leader, and comparing a whole block costs little

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rec.catalogue.vectors import add_weighted, dot
+from stream_rec.catalogue.vectors import add_weighted, dot, six_dots
 from stream_rec.compiled import kernel
 from stream_rec.experts.labels import add_liking, clear_liking, match
 from stream_rec.ranking.candidates import SHARP, newest_taken
@@ -131,16 +131,15 @@ def _tell_similar(view, users, user, similar, gathered, chosen, features):  # ty
     matrix, newest = view.matrix, newest_taken(users, user, _NEWEST)
     if newest.shape[0] == 0 or matrix.shape[0] == 0:
         return
-    wide = _user_vector(matrix, users, user)
+    six, cosines = np.zeros((1 + _NEWEST, matrix.shape[1]), np.float32), np.empty(6, np.float32)
+    _user_vector(matrix, users, user, six[0])
+    for gap in range(newest.shape[0]):
+        add_weighted(matrix, newest[gap], np.float32(1.0), six[1 + gap])
     for place in range(chosen.shape[0]):
-        vector, most = matrix[chosen[place]], np.float32(0.0)
-        features[place, Feature.LIKE_WIDE] = dot(vector, wide)
-        for gap in range(newest.shape[0]):
-            cosine = dot(vector, matrix[newest[gap]])
-            most = max(most, cosine)
-            if gap == 0:
-                features[place, Feature.LIKE_LAST] = cosine
-        features[place, Feature.LIKE_MOST] = most
+        six_dots(matrix, chosen[place], six, cosines)
+        features[place, Feature.LIKE_WIDE] = cosines[0]
+        features[place, Feature.LIKE_LAST] = cosines[1]
+        features[place, Feature.LIKE_MOST] = max(cosines[1:].max(), np.float32(0.0))
 
 
 @kernel
@@ -218,17 +217,17 @@ def _tell_push(matrix, users, user, chosen, push):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _user_vector(matrix, users, user):  # type: ignore[no-untyped-def]
-    """Return the user's slowly fading vector, of length one, or zero."""
-    out = np.zeros(matrix.shape[1], np.float32)
+def _user_vector(matrix, users, user, out):  # type: ignore[no-untyped-def]
+    """Write the user's slowly fading vector, of length one, or zero."""
+    rows, weights = users.rows, users.wide
     for entry in range(users.start[user], users.start[user + 1]):
-        if abs(users.wide[entry]) > 1e-2:
-            add_weighted(matrix, users.rows[entry], users.wide[entry], out)
-    return out / (np.sqrt(dot(out, out)) + np.float32(1e-9))
+        if abs(weights[entry]) > 1e-2:
+            add_weighted(matrix, rows[entry], weights[entry], out)
+    out /= np.sqrt(dot(out, out)) + np.float32(1e-9)
 
 
 _NEVER = 1e5  # events since an item that was never consumed
-_NEWEST = 5
+_NEWEST = 5  # with the user's vector, six
 _MIDDLE = 2  # column of the half-life of 2,000 events
 _POPULAR, _TEXT, _LINKED = 0.1, 0.3, 0.6  # the fixed mixture
 _TOKEN_FADING = 0.9
