@@ -30,6 +30,7 @@ from stream_rec.language_model.adapter import (
 )
 from stream_rec.language_model.adapter_methods import Anchor, served_and_slow
 from stream_rec.language_model.backbone import Backbone, has_fast_bfloat16
+from stream_rec.language_model.data_parallel import agree, average_gradients, process_number
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
 from stream_rec.language_model.rating_task import RatingTask, Reviews
 from stream_rec.language_model.text_states import TextStates, set_dropout
@@ -70,7 +71,7 @@ def train_adapter(
             elapsed = monotonic() - begun
             if progress is not None:
                 progress(Step(step=step, loss=loss, texts=texts, seconds=elapsed))
-            late = elapsed >= settings.max_s
+            late = agree([float(elapsed >= settings.max_s)])[0] > 0
             if step % settings.check_every == 0 or late or step == settings.max_steps:
                 held_out = run.held_out_loss()
                 if held_out < best_loss:
@@ -102,7 +103,6 @@ class _Run:
         random: np.random.Generator,
     ) -> None:
         self.settings = settings
-        self.random = random
         self.device = backbone.device
         wanted = settings.autocast
         self.autocast = has_fast_bfloat16(self.device) if wanted is None else wanted
@@ -133,6 +133,8 @@ class _Run:
         chance = lesson.weight[self.pupils].astype(np.float64) + 1e-9
         self.chance = chance / chance.sum()
         self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE), device=self.device))
+        # Data parallel: the same start and the same items held out, but batches of one's own.
+        self.random = np.random.default_rng([int(random.integers(2**31)), process_number()])
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.anchor = Anchor(self.model)
         head = list(self.rating.head.parameters()) if self.rating is not None else []
@@ -163,6 +165,8 @@ class _Run:
             total += float(loss.detach())
             self.memory[torch.from_numpy(part).to(self.device)] = vectors.detach()
         total += self._learn_beside()
+        average_gradients([*self.weights, *self.free])
+        (total,) = agree([total])
         norm = nn.utils.clip_grad_norm_([*self.weights, *self.free], _LARGEST_GRADIENT)
         if not math.isfinite(total) or not bool(torch.isfinite(norm)):
             message = f"step {number}: the loss is {total}, its gradient {float(norm)}"
@@ -193,7 +197,7 @@ class _Run:
         set_dropout(self.model, active=False)
         with self._precision():
             vectors = self.texts.vectors(self.held.tolist(), self.budget).float()
-        return float(self._divergence(vectors, self.held))
+        return agree([float(self._divergence(vectors, self.held))])[0]
 
     def _divergence(self, vectors: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Return how far texts are from their neighbourhoods, in nats, mean over ``rows``."""
