@@ -20,7 +20,7 @@ NOT_CONSUMING = NEGATIVE | {"impression"}
 DAY_MS = 86_400_000
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One behaviour event or review; `timestamp` in epoch milliseconds."""
 
     event_id: str
@@ -69,8 +69,10 @@ def parse_event(
     Raises:
         InvalidRecord: with the field and the reason.
     """
-    record = fields.decode_object(value, unique=(b'"user_id"', b'"item_id"', b'"timestamp"', b'"event_id"', b'"rating"'))
-    event = event_of(record, kind=kind, source=source)
+    event = _plain(value)
+    if event is None:
+        record = fields.decode_object(value, unique=_UNIQUE)
+        event = event_of(record, kind=kind, source=source)
     if key is None:
         raise InvalidRecord("the record has no key; it must be the user_id", stage="key")
     if key != event.user_id.encode():
@@ -78,6 +80,38 @@ def parse_event(
     if append_ms is not None and event.timestamp > append_ms + DAY_MS:
         raise InvalidRecord("timestamp is more than a day ahead of the append time", stage="validate")
     return event
+
+
+def _plain(value: bytes | None) -> Event | None:
+    """Read an event in the contract's own words and types, as most are, in a fifth of the time.
+
+    None for whatever is not surely good and the same when it is read field by field, which also
+    finds the reason of what is bad.
+    """
+    if value is None or len(value) > fields.MAX_BODY_BYTES:
+        return None
+    for name in _UNIQUE:
+        if value.count(name) > 1:
+            return None
+    try:
+        event = _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    scenario, position = event.scenario, event.position
+    for name in (event.user_id, event.item_id, event.event_id, event.event_type, scenario):
+        if not 0 < len(name) <= fields.MAX_ID_CHARACTERS or not name.isprintable():
+            return None
+    plain = (
+        not event.properties
+        and _MILLISECONDS[0] <= event.timestamp < _MILLISECONDS[1]
+        and event.user_id != "*"
+        and "/" not in scenario
+        and scenario != "*"
+        and (event.value is None or abs(event.value) <= 1e9)
+        and (event.rating is None or abs(event.rating) <= 1e6)
+        and (position is None or abs(position) <= 1e9)
+    )
+    return event if plain else None
 
 
 def event_of(record: Mapping[str, Any], *, kind: Kind, source: str) -> Event:
@@ -123,3 +157,6 @@ def _properties(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NAMED = frozenset(Event.__struct_fields__)
+_UNIQUE = (b'"user_id"', b'"item_id"', b'"timestamp"', b'"event_id"', b'"rating"')
+_MILLISECONDS = (10**11, 10**14)  # numbers that mean milliseconds, whatever the year
+_decoder = msgspec.json.Decoder(Event)
