@@ -83,7 +83,7 @@ def parse_event(
 
 
 def _plain(value: bytes | None) -> Event | None:
-    """Read an event in the contract's own words and types, as most are, in a fifth of the time.
+    """Read an event in the contract's own words and types, as most are, in a third of the time.
 
     None for whatever is not surely good and the same when it is read field by field, which also
     finds the reason of what is bad.
