@@ -11,7 +11,7 @@ What is judged is what would be served. It does not know Kafka, files or clocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.checkpoint import Checkpoint
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
-from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
+from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained, asked_weights
 from stream_rec.language_model.lora import train_adapter
 from stream_rec.language_model.next_item_examples import NextItems, decayed_recency, next_items
 from stream_rec.language_model.rating_task import Reviews
@@ -58,6 +58,8 @@ class Conditions:
     monotonic: Callable[[], float]
     progress: Callable[[Step], None] | None = None
     held_out: float = 0.15
+    since_ms: int = -1  # events after it are new since the last round
+    replay_ratio: float = 1.0  # how much the older ones count in what the adapter is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,10 @@ def learning_round(
     adapter = dict(served)
     metrics: dict[str, float] = {"past_examples": len(past), "later_examples": len(later)}
     if conditions.lora is not None:
+        lesson = _lesson(catalogue.texts, tower, text, past, conditions)
         trained = train_adapter(
             backbone,
-            _lesson(catalogue.texts, tower, text, past, histories),
+            replace(lesson, reviews=_reviews(histories, int(past.timestamp.max()))),
             conditions.lora,
             start=slow or served or None,
             seed=conditions.seed,
@@ -197,31 +200,40 @@ def _lesson(
     tower: Tower,
     text: NDArray[np.float32],
     past: NextItems,
-    histories: Mapping[str, Sequence[Feedback]],
+    conditions: Conditions,
 ) -> Lesson:
-    """Ask for all items that were taken and have a text, often taken ones a little more often."""
-    counts = np.bincount(past.target, minlength=len(texts))
-    counts += np.bincount(past.context[past.context >= 0], minlength=len(texts))
-    chosen = np.flatnonzero((counts > 0) & text.any(axis=1))
+    """Ask for the items that were taken and have a text, lately taken ones more often."""
+    fresh = past.timestamp > conditions.since_ms
+    counts = [
+        np.bincount(part.target, minlength=len(texts))
+        + np.bincount(part.context[part.context >= 0], minlength=len(texts))
+        for part in (past.select(fresh), past.select(~fresh))
+    ]
+    weights = asked_weights(counts[0], counts[1], conditions.replay_ratio)
+    chosen = np.flatnonzero((weights > 0) & text.any(axis=1))
     if not len(chosen):
         message = "no item that was taken has a text"
         raise TrainingFailed(message)
-    until = past.timestamp.max()
-    rated = [
-        (f.text, min(1.0, max(0.0, (f.rating - 1) / 4)))
-        for history in histories.values()
-        for f in history
-        if f.rating is not None and f.text.strip() and f.timestamp <= until
-    ]
-    reviews = Reviews(
-        texts=[text for text, _ in rated[-_MOST_REVIEWS:]],
-        ratings=np.array([rating for _, rating in rated[-_MOST_REVIEWS:]], np.float32),
-    )
     return Lesson(
         texts=[texts[int(i)] for i in chosen],
         teacher=tower_vectors(tower, text)[chosen],
-        weight=np.sqrt(counts[chosen]).astype(np.float32),
-        reviews=reviews if rated else None,
+        weight=weights[chosen],
+    )
+
+
+def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews | None:
+    """Return the newest rated reviews up to a time; ratings are on the usual scale of 1 to 5."""
+    rated = sorted(
+        (f.timestamp, f.text, min(1.0, max(0.0, (f.rating - 1) / 4)))
+        for history in histories.values()
+        for f in history
+        if f.rating is not None and f.text.strip() and f.timestamp <= until
+    )[-_MOST_REVIEWS:]
+    if not rated:
+        return None
+    return Reviews(
+        texts=[text for _, text, _ in rated],
+        ratings=np.array([rating for _, _, rating in rated], np.float32),
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stream_rec.language_model.adapter_methods import Method
 from stream_rec.language_model.encoding import MAX_TOKENS
 from stream_rec.language_model.rating_task import Reviews
+from stream_rec.policy import AdapterPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +74,41 @@ class Trained:
     loss_before: float
     loss: float
     texts_per_s: float
+
+
+def lora_settings(policy: AdapterPolicy) -> LoraSettings | None:
+    """Return how to train under a policy, None where the model is to stay frozen.
+
+    A part of the policy's time is left for encoding the catalogue and for the tower.
+
+    >>> lora_settings(AdapterPolicy(method="frozen")) is None
+    True
+    """
+    if policy.method == "frozen":
+        return None
+    return LoraSettings(
+        method=policy.method,
+        rank=policy.rank,
+        learning_rate=policy.learning_rate,
+        proximal_weight=policy.proximal_weight,
+        max_s=_SHARE_OF_TIME * policy.max_s,
+    )
+
+
+def asked_weights(
+    fresh: NDArray[np.int64], older: NDArray[np.int64], replay_ratio: float
+) -> NDArray[np.float32]:
+    """Return how often to ask each item, by how often it was taken lately and before.
+
+    In all, older events count ``replay_ratio`` times as much as fresh ones (at most fully). The
+    square root keeps the most popular items from being all that is asked.
+
+    >>> asked_weights(np.array([4, 0]), np.array([0, 100]), 1.0).tolist()
+    [2.0, 2.0]
+    """
+    total = max(1, int(older.sum()))
+    share = min(1.0, replay_ratio * float(fresh.sum()) / total)
+    return np.sqrt(fresh + share * older).astype(np.float32)
+
+
+_SHARE_OF_TIME = 0.6
