@@ -83,7 +83,6 @@ class Settings:
     http_port: int = 0
     model: str = "minilm"
     device: str = "auto"
-    snapshot_url: str | None = None
     hot_profiles: int = 10_000
     security: Security = field(default_factory=Security)
 

@@ -96,7 +96,16 @@ class SpareTime:
             stream_ms=self._replica.statistics.newest_ms,
             overdue_ms=max(now_ms - self._refresh_ms(), self._sweep_ms),
         )
-        return due + self._found(places)
+        return due + [found for found in self._found(places) if self._may(found, now_ms)]
+
+    def _may(self, due: Due, now_ms: int) -> bool:
+        """Whether `min_interval_ms` allows a list now; one that must wait stays in the queue."""
+        listing = due.profile.lists[due.scenario]
+        policy = self._replica.policies.effective(due.scenario).policy
+        if now_ms - listing.generated_at >= policy.toplist.min_interval_ms:
+            return True
+        self._note(due.partition, due.profile)
+        return False
 
     def wait_ms(self, now_ms: int, most: int) -> int:
         """Return how long nothing will be due, at most `most`."""

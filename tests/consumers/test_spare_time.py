@@ -120,6 +120,17 @@ def test_change_of_rules_makes_every_older_list_overdue(spare: Spare) -> None:
     assert spare.due(NOW_MS + 30, Bounds(owed=0, overdue=8)) == ["ann"]
 
 
+def test_stale_list_waits_for_its_interval_like_any_other(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("*", 0, {"list": {"min_interval_ms": 8_000}})
+    spare.time.changed(sweep_ms=NOW_MS + 20)
+    spare.due(NOW_MS + 1_000, NOTHING)
+    spare.commit(spare.keep("ann", made_ms=NOW_MS), applied=5)
+    for at_ms in (1_000, 5_000, 7_999):
+        assert spare.due(NOW_MS + at_ms, Bounds(stalest=4)) == []
+    assert spare.due(NOW_MS + 8_000, Bounds(stalest=4)) == ["ann"]
+
+
 def test_partition_that_is_gone_has_nothing_due(spare: Spare) -> None:
     spare.due(NOW_MS, NOTHING)
     spare.commit(spare.keep("ann", made_ms=NOW_MS - 10_000_000))
