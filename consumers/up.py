@@ -22,7 +22,6 @@ def run(settings: Settings, *, workers: int, embedded: bool) -> int:
     terminal.log_to_stderr()
     jars = broker_jars() if embedded else None
     installation = Installation(Plan(settings=settings, workers=workers, jars=jars, echo=to_stderr))
-    terminal.say("starting; the language model takes some seconds to load")
     status = installation.run(lambda ready: _announce(settings, ready))
     if (reason := installation.reason()) is not None:
         terminal.complain(reason)
