@@ -90,8 +90,8 @@ def _plain(value: bytes | None) -> Event | None:
     """
     if value is None or len(value) > fields.MAX_BODY_BYTES:
         return None
-    for name in _UNIQUE:
-        if value.count(name) > 1:
+    for quoted in _UNIQUE:
+        if value.count(quoted) > 1:
             return None
     try:
         event = _decoder.decode(value)

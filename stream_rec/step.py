@@ -282,7 +282,7 @@ def _due(
     for place, scenarios in touched.items():
         profile = result.profiles[place]
         owed = {}
-        for scenario in profile.lists | scenarios:
+        for scenario in {**profile.lists, **scenarios}:
             listing = profile.lists.get(scenario)
             wait = replica.policies.effective(scenario).policy.toplist.min_interval_ms
             if listing is not None and context.now_ms - listing.generated_at < wait:
