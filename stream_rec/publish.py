@@ -73,7 +73,11 @@ def publish(
         lineage = Lineage(
             last_event_id=profile.last_event_id,
             events_applied=profile.events_applied,
-            offsets={topic: (entry.partition, after - 1) for topic, after in ledger.next_offsets.items()},
+            offsets={
+                topic: (entry.partition, after - 1)
+                for topic, after in ledger.next_offsets.items()
+                if after > 0  # a topic of which nothing was read yet has no last record
+            },
             adapter_version=replica.adapter_version,
             policy_version=replica.policies.effective(entry.scenario).version,
             catalogue_items=catalogue_items,
