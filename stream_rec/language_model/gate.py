@@ -95,31 +95,16 @@ def offline_gate(
     """Decide whether a challenger may be shadowed; ``examples`` are later than all it learned from.
 
     ``counts`` ``(items,)`` says how often each item was taken before the examples: 0 is never seen,
-    the top percent is popular. ``min_gain`` is in the unit of target's rank.
+    the top percent is popular. ``min_gain`` is in the unit of
+    ``shadow.paired_difference``, by which live events are judged too.
     """
-    if not np.isfinite(challenger.vectors).all() or not challenger.vectors.any():
-        return Verdict(
-            decision="reject", reasons=("vectors hold NaN, Inf or only zeros",), figures={}
-        )
-    if len(examples) < _FEWEST:
-        reason = f"{len(examples)} held-out events, at least {_FEWEST} are needed"
-        return Verdict(decision="reject", reasons=(reason,), figures={})
+    unusable = _unusable(challenger, examples)
+    if unusable:
+        return Verdict(decision="reject", reasons=(unusable,), figures={})
     popular = most_popular(counts)
     before = rank_next_items(champion, examples, popular)
     after = rank_next_items(challenger, examples, popular)
-    gain = (np.log1p(before.rank) - np.log1p(after.rank)) / np.log(max(len(counts), 2))
-    ndcg = discounted_gain(after.rank) - discounted_gain(before.rank)
-    seen = counts[examples.target]
-    groups = {
-        "log_rank": (gain, np.ones(len(examples), np.bool_)),
-        "ndcg": (ndcg, np.ones(len(examples), np.bool_)),
-        "never_seen": (gain, seen == 0),
-        "warm": (gain, seen >= _WARM),
-    }
-    paired = {
-        name: paired_by_user(values[chosen], examples.user[chosen])
-        for name, (values, chosen) in groups.items()
-    }
+    paired = _differences(before, after, examples, counts)
     share = float(after.popular.mean() - before.popular.mean())
     reasons = _objections(paired, share, min_gain, NormalDist().inv_cdf(confidence))
     return Verdict(
@@ -134,6 +119,33 @@ def offline_gate(
             "popular_share_gain": share,
         },
     )
+
+
+def _unusable(challenger: Space, examples: NextItems) -> str | None:
+    if not np.isfinite(challenger.vectors).all() or not challenger.vectors.any():
+        return "vectors hold NaN, Inf or only zeros"
+    if len(examples) < _FEWEST:
+        return f"{len(examples)} held-out events, at least {_FEWEST} are needed"
+    return None
+
+
+def _differences(
+    before: Ranking, after: Ranking, examples: NextItems, counts: NDArray[np.int64]
+) -> dict[str, Paired]:
+    """Return the gain of the challenger in the dense statistic and in each guard."""
+    gain = (np.log1p(before.rank) - np.log1p(after.rank)) / np.log(max(len(counts), 2))
+    ndcg = discounted_gain(after.rank) - discounted_gain(before.rank)
+    seen, everything = counts[examples.target], np.ones(len(examples), np.bool_)
+    groups = {
+        "log_rank": (gain, everything),
+        "ndcg": (ndcg, everything),
+        "never_seen": (gain, seen == 0),
+        "warm": (gain, seen >= _WARM),
+    }
+    return {
+        name: paired_by_user(values[chosen], examples.user[chosen])
+        for name, (values, chosen) in groups.items()
+    }
 
 
 def paired_by_user(differences: NDArray[np.float64], users: NDArray[np.int64]) -> Paired:
@@ -152,8 +164,9 @@ def paired_by_user(differences: NDArray[np.float64], users: NDArray[np.int64]) -
     _, cluster = np.unique(users, return_inverse=True)
     sums = np.bincount(cluster, weights=differences - mean)
     clusters = len(sums)
-    correction = clusters / (clusters - 1) if clusters > 1 else np.inf
-    error = float(np.sqrt(correction * (sums**2).sum()) / count)
+    if clusters < 2:  # one user proves nothing about others
+        return Paired(mean=mean, error=np.inf, events=count)
+    error = float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum()) / count)
     return Paired(mean=mean, error=error, events=count)
 
 
@@ -179,7 +192,7 @@ def _objections(
 ) -> tuple[str, ...]:
     dense = paired["log_rank"]
     found: list[str] = []
-    if dense.mean - critical * dense.error <= min_gain:
+    if not dense.mean - critical * dense.error > min_gain:
         found.append(
             f"gain {dense.mean:.4f} ± {dense.error:.4f} in log-rank is not above {min_gain}"
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from stream_rec.language_model.data_parallel import agree, average_gradients, pr
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
 from stream_rec.language_model.rating_task import RatingTask, Reviews
 from stream_rec.language_model.text_states import TextStates, set_dropout
+
+Arrays = dict[str, NDArray[np.float32]]
 
 
 def train_adapter(
@@ -62,37 +65,62 @@ def train_adapter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run = _Run(backbone, lesson, settings, start, np.random.default_rng(seed))
-        before = best_loss = run.held_out_loss()
-        best, best_step, texts, step = adapter_arrays(run.model), 0, 0, 0
+        before = run.held_out_loss()
         prepared = monotonic()
-        for step in range(1, settings.max_steps + 1):
-            loss, count = run.step(step)
-            texts += count
-            elapsed = monotonic() - begun
-            if progress is not None:
-                progress(Step(step=step, loss=loss, texts=texts, seconds=elapsed))
-            late = agree([float(elapsed >= settings.max_s)])[0] > 0
-            if step % settings.check_every == 0 or late or step == settings.max_steps:
-                held_out = run.held_out_loss()
-                if held_out < best_loss:
-                    best, best_loss, best_step = adapter_arrays(run.model), held_out, step
-            if late or step - best_step >= settings.patience * settings.check_every:
-                break
+        best, texts = _train(run, before, lambda: monotonic() - begun, progress)
         spent = monotonic() - prepared
-    arrays, slow = served_and_slow(settings.method, best, run.start)
+    arrays, slow = served_and_slow(settings.method, best.arrays, run.start)
     return Trained(
         arrays=arrays,
         slow=slow,
-        head=run.rating.arrays() if run.rating is not None else {},
-        steps=best_step,
+        head=best.head,
+        steps=best.step,
         loss_before=before,
-        loss=best_loss,
+        loss=best.loss,
         texts_per_s=texts / spent if spent > 0 else 0.0,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The weights that did best on the items held out, so far."""
+
+    arrays: Arrays
+    head: Arrays
+    step: int
+    loss: float
+
+
+def _train(
+    run: _Run,
+    loss_before: float,
+    elapsed: Callable[[], float],
+    progress: Callable[[Step], None] | None,
+) -> tuple[_Best, int]:
+    """Step until time is up or the held-out items fare worse; return the best and texts seen."""
+    settings, texts = run.settings, 0
+    best = _Best(*run.weights_now(), 0, loss_before)
+    for step in range(1, settings.max_steps + 1):
+        loss, count = run.step(step)
+        texts += count
+        if progress is not None:
+            progress(Step(step=step, loss=loss, texts=texts, seconds=elapsed()))
+        late = agree([float(elapsed() >= settings.max_s)])[0] > 0
+        if step % settings.check_every == 0 or late or step == settings.max_steps:
+            held_out = run.held_out_loss()
+            if held_out < best.loss:
+                best = _Best(*run.weights_now(), step, held_out)
+        if late or step - best.step >= settings.patience * settings.check_every:
+            break
+    return best, texts
+
+
 class _Run:
-    """The model, optimiser and memory of one run."""
+    """The model, optimiser and memory of one run.
+
+    The memory holds the last known vector of every item, so that each text is told apart from the
+    whole catalogue though only a batch is encoded (Wu et al., CVPR 2018).
+    """
 
     def __init__(
         self,
@@ -139,20 +167,23 @@ class _Run:
         self.anchor = Anchor(self.model)
         head = list(self.rating.head.parameters()) if self.rating is not None else []
         self.free = [self.log_scale, *head]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": self.weights, "weight_decay": settings.weight_decay},
-                {"params": self.free, "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-        )
+        groups = [
+            {"params": self.weights, "weight_decay": settings.weight_decay},
+            {"params": self.free, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+    def weights_now(self) -> tuple[Arrays, Arrays]:
+        """Return copies of the adapter's weights and of the rating head's."""
+        head = self.rating.arrays() if self.rating is not None else {}
+        return adapter_arrays(self.model), head
 
     def step(self, number: int) -> tuple[float, int]:
         """Learn from one batch; return the loss and the number of texts."""
         settings = self.settings
         set_dropout(self.model, active=True)
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, number / settings.warmup_steps)
+            group["lr"] = settings.learning_rate * min(1.0, number / max(1, settings.warmup_steps))
         size = min(settings.batch, len(self.pupils))
         batch = self.random.choice(self.pupils, size, replace=False, p=self._chance(size))
         parts = np.array_split(batch, math.ceil(size / settings.micro_batch))

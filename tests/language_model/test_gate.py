@@ -1,5 +1,7 @@
 """The offline gate: a good candidate may be shadowed, a poisoned one never."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,12 @@ def test_few_held_out_events_prove_nothing(shop: Shop, learned: np.ndarray) -> N
     few = shop.later.select(slice(0, 50))
     verdict = offline_gate(space(shop.text), space(learned), few, shop.counts)
     assert "at least" in verdict.reasons[0]
+
+
+def test_one_user_proves_nothing(shop: Shop, learned: np.ndarray) -> None:
+    alone = replace(shop.later, user=np.zeros(len(shop.later), np.int64))
+    verdict = offline_gate(space(shop.text), space(learned), alone, shop.counts)
+    assert verdict.decision == "reject"
 
 
 def test_events_of_one_user_are_not_independent_evidence() -> None:
