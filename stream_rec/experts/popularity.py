@@ -31,13 +31,13 @@ def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) ->
     counts = statistics.decayed
     readings = [counts.read(half_life, now_ms=now_ms) for half_life in HALF_LIVES_EVENTS]
     entries = np.array([reading[:2] for reading in readings], np.int64)
-    factors = np.array([reading[2:] for reading in readings], np.float64)
+    factors = np.array([reading[2:4] for reading in readings], np.float64)
     decayed = np.empty((len(statistics.items), len(HALF_LIVES_EVENTS)), np.float32)
     mass = np.zeros(len(HALF_LIVES_EVENTS))
     leading = np.full((MIDDLE + 1, _TOP), -1, np.int32)
     _read(counts.sums, entries, factors, catalogue.recommendable, (decayed, mass, leading))
     top = np.unique(leading)
-    return Trends(decayed, mass, top[top >= 0], counts.rate(readings[MIDDLE]))
+    return Trends(decayed, mass, top[top >= 0], readings[MIDDLE].events_per_ms)
 
 
 @kernel

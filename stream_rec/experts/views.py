@@ -15,7 +15,6 @@ from stream_rec.experts.labels import token_trends
 from stream_rec.experts.popularity import MIDDLE, Trends, category_leaders, read_trends
 from stream_rec.statistics.co_visitation import Pool
 from stream_rec.statistics.item_index import ItemIndex
-from stream_rec.statistics.popularity import HALF_LIVES_MS
 from stream_rec.statistics.statistics import NEVER_MS, Statistics
 
 TEXT = "text"
@@ -210,11 +209,10 @@ def _novelty(statistics: Statistics, rows: int, now_ms: int) -> float:
     if not statistics.events:
         return 0.5
     reading = statistics.decayed.read(_NOVELTY_EVENTS, now_ms=now_ms)
-    half_life = float(np.sqrt(HALF_LIVES_MS[reading.lower] * HALF_LIVES_MS[reading.upper]))
     first = statistics.first_seen_ms[:rows]
-    ages = np.maximum(now_ms - first[first < NEVER_MS], 0) / half_life
-    mass = statistics.decayed.rate(reading) * half_life / np.log(2.0)
-    return float(min(np.exp2(-ages).sum() / max(mass, 1.0), 1.0))
+    ages = np.maximum(now_ms - first[first < NEVER_MS], 0) / reading.half_life_ms
+    events = reading.events_per_ms * reading.half_life_ms / np.log(2.0)
+    return float(min(np.exp2(-ages).sum() / max(events, 1.0), 1.0))
 
 
 _NO_VECTORS: NDArray[np.float32] = np.zeros((0, 1), np.float32)

@@ -16,12 +16,14 @@ HALF_LIVES_MS: NDArray[np.float64] = 60_000.0 * 3.0 ** np.arange(16)  # 1 minute
 
 
 class Reading(NamedTuple):
-    """How to read one half-life: two neighbouring entries of the grid and their factors."""
+    """How to read one half-life: two neighbouring entries of the grid, their factors, the rate."""
 
     lower: int
     upper: int
     lower_factor: float
     upper_factor: float
+    events_per_ms: float  # of a steady stream with this mass
+    half_life_ms: float
 
 
 class DecayedCounts:
@@ -52,38 +54,33 @@ class DecayedCounts:
     def read(self, half_life_events: float, *, now_ms: int) -> Reading:
         """Return where a half-life of so many events lies, interpolated in logarithms of mass.
 
-        The factors bring sums to `now_ms` and scale them to what N events of half-life would give,
-        so a reading of a sparse stream never promises more evidence than there is.
+        Each of the two entries is scaled to the mass that the half-life stands for. A stream too
+        short for it is read as it is, and so never promises more evidence than there is.
         """
         wanted = half_life_events / _LN2
         ages = np.maximum(now_ms - self.reference_ms, -_SPAN * HALF_LIVES_MS)
         decay = np.exp2(-ages / HALF_LIVES_MS)
-        mass = np.maximum(self.mass * decay, 1e-12)
-        upper = int(np.searchsorted(np.maximum.accumulate(mass), wanted))
-        if upper == 0 or upper == len(mass):
+        mass = np.maximum.accumulate(np.maximum(self.mass * decay, 1e-12))
+        rates = mass * _LN2 / HALF_LIVES_MS
+        upper = int(np.searchsorted(mass, wanted))
+        if upper in (0, len(mass)):
             entry = min(upper, len(mass) - 1)
-            return Reading(entry, entry, float(decay[entry]), 0.0)
+            factor = min(wanted / mass[entry], 1.0) * decay[entry]
+            rate, half_life = float(rates[entry]), float(HALF_LIVES_MS[entry])
+            return Reading(entry, entry, float(factor), 0.0, rate, half_life)
         lower = upper - 1
-        share = np.log(wanted / mass[lower]) / np.log(mass[upper] / mass[lower])
-        share = float(min(max(share, 0.0), 1.0))
-        return Reading(
-            lower, upper, float((1.0 - share) * decay[lower]), float(share * decay[upper])
-        )
-
-    def rate(self, reading: Reading) -> float:
-        """Return the events per millisecond that a steady stream of this mass would have."""
-        entries = ((reading.lower, reading.lower_factor), (reading.upper, reading.upper_factor))
-        return sum(
-            float(self.mass[entry] * factor * _LN2 / HALF_LIVES_MS[entry])
-            for entry, factor in entries
-        )
+        share = float(np.log(wanted / mass[lower]) / np.log(mass[upper] / mass[lower]))
+        both = np.array([1.0 - share, share])
+        factors = both * wanted / mass[lower : upper + 1] * decay[lower : upper + 1]
+        rate = float(np.exp(both @ np.log(rates[lower : upper + 1])))
+        half_life = float(np.exp(both @ np.log(HALF_LIVES_MS[lower : upper + 1])))
+        return Reading(lower, upper, float(factors[0]), float(factors[1]), rate, half_life)
 
     def values(self, reading: Reading, rows: int) -> NDArray[np.float32]:
         """Return the decayed counts of the first `rows` items."""
-        lower, upper, first, second = reading
-        total = self.sums[lower, :rows] * first
-        if second:
-            total += self.sums[upper, :rows] * second
+        total = self.sums[reading.lower, :rows] * reading.lower_factor
+        if reading.upper_factor:
+            total += self.sums[reading.upper, :rows] * reading.upper_factor
         return total.astype(np.float32)
 
 
