@@ -192,7 +192,7 @@ def _objections(
 ) -> tuple[str, ...]:
     dense = paired["log_rank"]
     found: list[str] = []
-    if not dense.mean - critical * dense.error > min_gain:
+    if not dense.mean - critical * dense.error > min_gain:  # so that NaN is no gain either
         found.append(
             f"gain {dense.mean:.4f} ± {dense.error:.4f} in log-rank is not above {min_gain}"
         )
