@@ -27,6 +27,4 @@ config.CACHE_DIR = str(_KEPT / f"kernels-{_digest()}")
 # Kernels run on one thread and let go of the interpreter's lock; none of them may raise.
 kernel = njit(cache=True, nogil=True)
 # Sums may be reassociated, which lets them use a whole lane; there must be no NaN.
-lane_kernel = njit(
-    cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"}
-)
+lane_kernel = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})

@@ -1,4 +1,4 @@
-"""The 64-bit hash that stands for an item id in consumed sets. Knows nothing of rows or catalogues."""
+"""The 64-bit hash that stands for an item id in consumed sets. Knows nothing of rows."""
 
 from hashlib import blake2b
 

@@ -100,7 +100,10 @@ class Catalogue:
         """Keep the tokens that most items share, as far as is known yet."""
         if len(tokens) > _MOST_TOKENS:
             known = self.tokens
-            shared = {name: known.items_with[code] if (code := known.code(name)) >= 0 else 0 for name in tokens}
+            shared = {
+                name: known.items_with[code] if (code := known.code(name)) >= 0 else 0
+                for name in tokens
+            }
             tokens = sorted(tokens, key=lambda name: -shared[name])[:_MOST_TOKENS]
         return tuple(tokens)
 

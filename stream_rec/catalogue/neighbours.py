@@ -27,9 +27,7 @@ class Neighbours:
         if rows > capacity:
             grown = max(rows, capacity + capacity // 2) - capacity
             self.rows = np.concatenate((self.rows, np.full((grown, NEIGHBOURS), -1, np.int32)))
-            self.cosines = np.concatenate(
-                (self.cosines, np.zeros((grown, NEIGHBOURS), np.float32))
-            )
+            self.cosines = np.concatenate((self.cosines, np.zeros((grown, NEIGHBOURS), np.float32)))
 
     def follow(self, table: VectorTable, *, most: int) -> None:
         """Compare at most so many new vectors of a table with all others."""

@@ -1,8 +1,8 @@
 """A table of unit vectors, one row per item: the text of items under one adapter, or one modality.
 
-Rows are centred before they are scaled to length one: models of language put all texts into a narrow
-cone, and its axis says nothing about an item. The centre follows the table as it grows, held towards
-zero while there are few rows. Knows rows, not items or models.
+Rows are centred before they are scaled to length one: models of language put all texts into a
+narrow cone, and its axis says nothing about an item. The centre follows the table as it grows, held
+towards zero while there are few rows. Knows rows, not items or models.
 """
 
 from itertools import islice
@@ -36,10 +36,12 @@ class VectorTable:
         """
         values = np.asarray(vector, np.float32)
         if values.shape != (self.dimension,):
-            raise StateRejected(f"a vector of shape {values.shape}, not ({self.dimension},)")
+            msg = f"a vector of shape {values.shape}, not ({self.dimension},)"
+            raise StateRejected(msg)
         norm = float(np.linalg.norm(values))
         if not np.isfinite(norm):
-            raise StateRejected("a vector that is not finite")
+            msg = "a vector that is not finite"
+            raise StateRejected(msg)
         if norm <= 0.0:
             self.drop(row)
             return
@@ -111,7 +113,7 @@ def add_weighted(matrix, row, weight, out):  # type: ignore[no-untyped-def]
 
 @lane_kernel
 def dot(one, other):  # type: ignore[no-untyped-def]
-    """Return the product of two vectors; sums may be reassociated so that they use the whole lane."""
+    """Return the product of two vectors."""
     total = np.float32(0.0)
     for axis in range(one.shape[0]):
         total += one[axis] * other[axis]

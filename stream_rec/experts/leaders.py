@@ -110,7 +110,7 @@ def sum_of_exponentials(scores, sharp):  # type: ignore[no-untyped-def]
             for _ in range(12):
                 value *= value
             block += value
-        total += block
+        total += float(block)
     return total
 
 

@@ -54,9 +54,9 @@ def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
             mass[column] += value
             events = np.float32(value)
             decayed[row, column] = events
-            if column < leading.shape[0] and events > 0.0 and allowed[row]:
-                if held < keys.shape[0] or events > keys[0]:
-                    held = offer(leading[column], keys, held, row, events)
+            enough = events > 0.0 and (held < keys.shape[0] or events > keys[0])
+            if enough and column < leading.shape[0] and allowed[row]:
+                held = offer(leading[column], keys, held, row, events)
 
 
 @kernel

@@ -147,7 +147,7 @@ class Views:
         )
 
     def catch_up(self, known: Knowledge, *, most: int) -> None:
-        """Find the neighbours of at most so many new text vectors; idle time is well spent on it."""
+        """Find the neighbours of at most so many new text vectors; good work for idle time."""
         table, rows = known.vectors.get(TEXT), len(known.items)
         if table is not self._neighbours_of:
             self.neighbours, self._neighbours_of = Neighbours(), table
@@ -216,9 +216,7 @@ def _novelty(statistics: Statistics, rows: int, now_ms: int) -> float:
 
 
 _NO_VECTORS: NDArray[np.float32] = np.zeros((0, 1), np.float32)
-_NO_SLOW = Slow(
-    np.zeros((0, 1), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), 0.5
-)
+_NO_SLOW = Slow(np.zeros((0, 1), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), 0.5)
 _CATEGORY_TOP = 5
 _STALE = 1.005
 _VECTORS_AT_ONCE = 32  # new vectors compared with all others before one batch

@@ -59,7 +59,7 @@ class Similar(NamedTuple):
 class Gathered(NamedTuple):
     """What was met while candidates were chosen."""
 
-    count: int  # candidates
+    chosen: int  # candidates
     touched: int  # rows with links
     after: int  # rows that followed the newest item
     linked_sum: float  # of all links
@@ -78,9 +78,7 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     touched, linked_sum = _spread(view, users, user, dense)
     some, rows, keys = dense.touched[:touched], heaps.rows[:_LINKED], heaps.keys[:_LINKED]
     held = best_of_some(some, dense.linked, allowed, mark, rows, keys)
-    best = best_of_some(
-        rows[:held], dense.linked, allowed, mark, heaps.best_rows, heaps.best_keys
-    )
+    best = best_of_some(rows[:held], dense.linked, allowed, mark, heaps.best_rows, heaps.best_keys)
     count = _admit(door, rows[:held], chosen, count)
     count = _admit_near(door, view, (heaps.best_rows[:best], _NEAR_LINKED), chosen, count)
     newest, after = newest_taken(users, user, _NEWEST), 0
@@ -109,7 +107,7 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     if users.repeats[user]:
         own = slice(users.start[user], users.start[user + 1])
         count = _admit(door, users.rows[own][users.taken[own]], chosen, count)
-    return Gathered(count, touched, after, linked_sum, most_similar, text_log_sum)
+    return Gathered(count, touched, after, linked_sum, float(most_similar), text_log_sum)
 
 
 @kernel

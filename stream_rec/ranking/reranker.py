@@ -26,8 +26,8 @@ class Reranker:
         self.examples = 0  # learned here
         self.evidence = 0  # learned here and wherever weights were taken from
         self.weights: NDArray[np.float32] = start_weights()  # (parameters,)
-        self._first: NDArray[np.float32] = np.zeros_like(self.weights)  # Adam's moments
-        self._second: NDArray[np.float32] = np.zeros_like(self.weights)
+        self.first: NDArray[np.float32] = np.zeros_like(self.weights)  # Adam's moments
+        self.second: NDArray[np.float32] = np.zeros_like(self.weights)
 
     def scores(
         self, features: NDArray[np.float32], newness: NDArray[np.float32]
@@ -56,7 +56,7 @@ class Reranker:
             features,
             taken,
             np.float32(newness),
-            (self.weights, self._first, self._second),
+            (self.weights, self.first, self.second),
             (CENTRE, SCALE),
             (_RATE, self.examples),
         )
@@ -64,7 +64,7 @@ class Reranker:
     def adopt(self, other: "Reranker") -> None:
         """Go on from the weights of another; one's own examples stay counted."""
         self.weights = other.weights.copy()
-        self._first, self._second = other._first.copy(), other._second.copy()
+        self.first, self.second = other.first.copy(), other.second.copy()
         self.evidence = other.evidence
 
     @classmethod
@@ -74,7 +74,7 @@ class Reranker:
         total = sum(part.examples for part in parts)
         if total:
             shares = [np.float32(part.examples / total) for part in parts]
-            for name in ("weights", "_first", "_second"):
+            for name in ("weights", "first", "second"):
                 columns = [getattr(part, name) for part in parts]
                 mean = sum(s * c for s, c in zip(shares, columns, strict=True))
                 setattr(out, name, np.asarray(mean, np.float32))
@@ -88,7 +88,7 @@ class Reranker:
                 "features": [feature.name for feature in Feature],
                 "hidden": HIDDEN,
                 "counts": [self.examples, self.evidence],
-                "weights": [a.tobytes() for a in (self.weights, self._first, self._second)],
+                "weights": [a.tobytes() for a in (self.weights, self.first, self.second)],
             }
         )
         return _MAGIC + hashlib.blake2b(body, digest_size=16).digest() + body
@@ -103,15 +103,18 @@ class Reranker:
         head = len(_MAGIC) + 16
         body = record[head:]
         if record[: len(_MAGIC)] != _MAGIC:
-            raise StateRejected("not a re-ranker in this format")
+            msg = "not a re-ranker in this format"
+            raise StateRejected(msg)
         if hashlib.blake2b(body, digest_size=16).digest() != record[len(_MAGIC) : head]:
-            raise StateRejected("a re-ranker with a wrong checksum")
+            msg = "a re-ranker with a wrong checksum"
+            raise StateRejected(msg)
         fields = msgspec.msgpack.decode(body)
         if (fields["features"], fields["hidden"]) != ([f.name for f in Feature], HIDDEN):
-            raise StateRejected("a re-ranker made for other features")
+            msg = "a re-ranker made for other features"
+            raise StateRejected(msg)
         out = cls()
         out.examples, out.evidence = fields["counts"]
-        out.weights, out._first, out._second = (
+        out.weights, out.first, out.second = (
             np.frombuffer(column, np.float32).copy() for column in fields["weights"]
         )
         return out

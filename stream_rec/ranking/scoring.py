@@ -22,7 +22,16 @@ from stream_rec.ranking.features import Feature, Told, describe
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.ranking.users import Request, Users, read_users
 
-__all__ = ["EXPERTS", "Example", "Request", "Scored", "expert_scores", "learn", "score", "shares_of"]
+__all__ = [
+    "EXPERTS",
+    "Example",
+    "Request",
+    "Scored",
+    "expert_scores",
+    "learn",
+    "score",
+    "shares_of",
+]
 
 EXPERTS = (
     "popularity", "co_visitation", "markov", "text", "other_modality", "repeats", "category",
@@ -150,11 +159,12 @@ def _expert_scores(features, columns, floors, sharp, out):  # type: ignore[no-un
 
 
 def shares_of(scored: Scored, places: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return how much each expert speaks for some candidates, (places, experts), rows of sum one."""
-    shares = expert_scores(scored.features)[places] * _MIXTURE
+    """Return what each expert says for some candidates, (places, experts), rows of sum one."""
+    shares: NDArray[np.float32] = expert_scores(scored.features)[places] * _MIXTURE
     total = shares.sum(1, keepdims=True)
     shares[total[:, 0] <= 0.0] = _MIXTURE * (np.arange(len(EXPERTS)) == 0)
-    return shares / np.maximum(shares.sum(1, keepdims=True), np.float32(1e-9))
+    shares /= np.maximum(shares.sum(1, keepdims=True), np.float32(1e-9))
+    return shares
 
 
 class _Found(NamedTuple):
@@ -215,7 +225,7 @@ def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-u
     start = 0
     for user in range(users.start.shape[0] - 1):
         gathered = gather(view, users, user, similar, dense, heaps, rows[start : start + MOST])
-        end = start + gathered.count
+        end = start + gathered.chosen
         chosen = rows[start:end]
         part = Told(told.features[start:end], told.push[start:end])
         length = describe(view, users, user, similar, dense, gathered, chosen, part)

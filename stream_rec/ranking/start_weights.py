@@ -42,7 +42,10 @@ def _weights(read: dict[str, Any]) -> NDArray[np.float32]:
     for feature, (_, _, weight) in _UNTRAINED.items():
         linear[feature] = weight
     for place, name in enumerate(read["features"]):
-        for own, theirs in ((Feature[name], place), (Feature[name] + len(Feature), place + trained)):
+        for own, theirs in (
+            (Feature[name], place),
+            (Feature[name] + len(Feature), place + trained),
+        ):
             hidden[own], linear[own] = read["hidden"][theirs], read["linear"][theirs]
     flat = np.concatenate((hidden.ravel(), read["bias"], read["output"], linear))
     return flat.astype(np.float32)

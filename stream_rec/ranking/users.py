@@ -28,7 +28,7 @@ class Request:
 
 
 class Users(NamedTuple):
-    """Columns over the interactions of all users, newest first; user u has start[u]:start[u + 1]."""
+    """Columns over all interactions, newest first; user u has those at start[u]:start[u + 1]."""
 
     start: NDArray[np.int64]  # (users + 1,)
     rows: NDArray[np.int32]  # (interactions,)

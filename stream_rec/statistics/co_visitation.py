@@ -1,7 +1,7 @@
 """Co-visitation: for each item the items consumed by the same users, with integer weights.
 
-A row is a sorted list of neighbours with their weights, in a block of one shared pool; blocks hold a
-power of two. Sums are integers, so the order of facts does not matter and a retraction cancels
+A row is a sorted list of neighbours with their weights, in a block of one shared pool; blocks hold
+a power of two. Sums are integers, so the order of facts does not matter and a retraction cancels
 exactly. Zero weights are no links. Rows grow freely within the pool's budget; past it, a row of
 `SMALL` links or more keeps its heavier half instead of growing. Knows rows, not item ids.
 """

@@ -49,14 +49,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         try:
             fields: dict[str, Any] = msgspec.msgpack.decode(record)
             if fields["format"] != _FORMAT:
-                raise StateRejected(f"facts of format {fields['format']}, not {_FORMAT}")
+                msg = f"facts of format {fields['format']}, not {_FORMAT}"
+                raise StateRejected(msg)
             columns: dict[str, Any] = {
                 name: np.frombuffer(fields[name], kind).astype(kind[1:]) for name, kind in _COLUMNS
             }
             columns["sources"] = columns["sources"].reshape(-1, SOURCES)
             facts = cls(worker=str(fields["worker"]), items=list(fields["items"]), **columns)
         except (msgspec.DecodeError, KeyError, ValueError, TypeError) as error:
-            raise StateRejected(f"facts that cannot be read: {error}") from error
+            msg = f"facts that cannot be read: {error}"
+            raise StateRejected(msg) from error
         facts.check()
         return facts
 
@@ -69,12 +71,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         events, rows, known = len(self.item), len(self.target), len(self.items)
         lengths = (len(self.timestamp), len(self.rating), len(self.first))
         if lengths != (events,) * 3 or (len(self.sign), len(self.sources)) != (rows, rows):
-            raise StateRejected("facts whose columns differ in length")
+            msg = "facts whose columns differ in length"
+            raise StateRejected(msg)
         if not all(isinstance(item_id, str) for item_id in self.items):
-            raise StateRejected("facts whose items are not strings")
+            msg = "facts whose items are not strings"
+            raise StateRejected(msg)
         for codes, least in ((self.item, 0), (self.target, 0), (self.sources, -1)):
             if codes.size and not (least <= int(codes.min()) and int(codes.max()) < known):
-                raise StateRejected("facts that point outside of their own items")
+                msg = "facts that point outside of their own items"
+                raise StateRejected(msg)
 
 
 class FactsBuilder:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_rec.compiled import kernel
 
-HALF_LIVES_MS: NDArray[np.float64] = 60_000.0 * 3.0 ** np.arange(16)  # 1 minute … 27 years
+HALF_LIVES_MS: NDArray[np.float64] = 60_000.0 * 3.0 ** np.arange(16.0)  # 1 minute … 27 years
 
 
 class Reading(NamedTuple):

@@ -120,12 +120,15 @@ class Statistics:
         head = len(_MAGIC) + 16
         encoded = snapshot[head:]
         if snapshot[: len(_MAGIC)] != _MAGIC:
-            raise StateRejected("not a snapshot of statistics in this format")
+            msg = "not a snapshot of statistics in this format"
+            raise StateRejected(msg)
         if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
-            raise StateRejected("a snapshot of statistics with a wrong checksum")
+            msg = "a snapshot of statistics with a wrong checksum"
+            raise StateRejected(msg)
         body: dict[str, Any] = msgspec.msgpack.decode(encoded)
         if body["half_lives_ms"] != HALF_LIVES_MS.tobytes():
-            raise StateRejected("a snapshot of statistics with other half-lives")
+            msg = "a snapshot of statistics with other half-lives"
+            raise StateRejected(msg)
         statistics = cls(items)
         statistics._restore(body)
         return statistics

@@ -39,17 +39,19 @@ def _by_item(statistics: Statistics) -> dict[str, object]:
     """Everything known of each item, without rows."""
     ids, rows = statistics.items.ids, range(len(statistics.items))
     tables = {"links": statistics.links, "following": statistics.following}
-    return {name: {ids[row]: int(getattr(statistics, name)[row]) for row in rows} for name in COUNTED} | {
-        name: {
-            ids[row]: {ids[to]: weight for to, weight in table.row(row).items()} for row in rows
-        }
+    return {
+        name: {ids[row]: int(getattr(statistics, name)[row]) for row in rows} for name in COUNTED
+    } | {
+        name: {ids[row]: {ids[to]: weight for to, weight in table.row(row).items()} for row in rows}
         for name, table in tables.items()
     }
 
 
 @settings(deadline=None)
 @given(events, st.randoms(use_true_random=False), st.integers(1, 7))
-def test_any_order_and_partition_of_facts_gives_the_same_statistics(some, shuffled, portion) -> None:  # type: ignore[no-untyped-def]
+def test_any_order_and_partition_of_facts_gives_the_same_statistics(
+    some, shuffled, portion
+) -> None:  # type: ignore[no-untyped-def]
     one, other = Statistics(ItemIndex()), Statistics(ItemIndex("hgfedcba"))
     one.fold(_facts(some))
     mixed = list(some)
@@ -58,7 +60,9 @@ def test_any_order_and_partition_of_facts_gives_the_same_statistics(some, shuffl
         other.fold(Facts.from_bytes(_facts(mixed[start : start + portion]).to_bytes()))
     known = _by_item(one)
     for name, figures in _by_item(other).items():
-        assert {item: value for item, value in figures.items() if item in known[name]} == known[name]  # type: ignore[union-attr,operator,attr-defined,index]
+        assert {item: value for item, value in figures.items() if item in known[name]} == known[
+            name
+        ]  # type: ignore[union-attr,operator,attr-defined,index]
     rows = other.items.rows(one.items.ids)
     mine = one.decayed.sums[:, : len(one.items)]
     assert other.decayed.sums[:, rows] == pytest.approx(mine, rel=1e-6)
