@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_fresh_adapter_changes_nothing(backbone: Backbone) -> None:
     np.testing.assert_allclose(encode(untouched, TEXTS), encode(backbone, TEXTS), atol=1e-5)
 
 
-def test_training_leaves_the_backbone_as_it_was(causal: Backbone, causal_folder: object) -> None:
+def test_training_leaves_the_backbone_as_it_was(causal: Backbone, causal_folder: Path) -> None:
     train(causal, replace(FAST, max_steps=3))
     fresh = load_backbone(causal_folder, device="cpu", precision="float32")
     np.testing.assert_array_equal(encode(causal, TEXTS), encode(fresh, TEXTS))
@@ -259,6 +260,28 @@ def test_rating_of_a_review_is_learned_beside_the_neighbourhoods(causal: Backbon
     good, bad = estimated_ratings(trained.head, vectors)
     assert good > bad + 0.3
     assert trained.loss < trained.loss_before - 0.1
+
+
+def test_model_in_bfloat16_learns_too(causal_folder: Path) -> None:
+    reduced = load_backbone(causal_folder, device="cpu", precision="bfloat16")
+    trained = train(reduced, replace(FAST, max_steps=20))
+    after = encode(merge_adapter(reduced, trained.arrays), TEXTS)
+    assert all(array.dtype == np.float32 for array in trained.arrays.values())
+    assert separation(after) > separation(encode(reduced, TEXTS)) + 0.1
+
+
+def test_small_encoder_in_bfloat16_learns_too() -> None:
+    reduced = load_backbone(device="cpu", precision="bfloat16")
+    trained = train(
+        reduced,
+        replace(FAST, learning_rate=0.005, max_steps=6, check_every=3),
+        lesson=Lesson(
+            texts=TEXTS,
+            teacher=np.pad(TEACHER, ((0, 0), (0, 384 - 32))),
+            weight=np.ones(len(TEXTS), np.float32),
+        ),
+    )
+    assert trained.loss < trained.loss_before
 
 
 def test_torch_s_own_randomness_is_left_alone(causal: Backbone) -> None:
