@@ -322,8 +322,9 @@ class Recommender:
 
     def _close(self) -> None:
         with self.watchdog.within(CLOSE_S, "closing"):
-            if self.membership.restored:
-                self._snapshot()
+            until = time.monotonic() + LAST_SNAPSHOT_S
+            while self.caught_up and not self._snapshot() and time.monotonic() < until:
+                continue  # own records are not read back yet; each try waits for some
             self.consumer.close(autocommit=False)
             self.learners.close()
             self.control.close()
@@ -371,4 +372,5 @@ STUCK_S = 30.0
 SNAPSHOT_EVERY_S = 60.0
 TELL_EVERY_S = 2.0
 CLOSE_S = 10.0
+LAST_SNAPSHOT_S = 3.0
 WARM_UP_S = 900.0
