@@ -78,7 +78,9 @@ def parse_event(
     if key != event.user_id.encode():
         raise InvalidRecord("the record's key is not its user_id", stage="key")
     if append_ms is not None and event.timestamp > append_ms + DAY_MS:
-        raise InvalidRecord("timestamp is more than a day ahead of the append time", stage="validate")
+        raise InvalidRecord(
+            "timestamp is more than a day ahead of the append time", stage="validate"
+        )
     return event
 
 
