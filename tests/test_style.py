@@ -15,7 +15,9 @@ LONGEST_FILE = 400  # lines
 
 LANGUAGE_MODEL_LIBRARIES = {"torch", "transformers", "peft", "sentence_transformers", "accelerate"}
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
-OUTSIDE_WORLD = {"kafka", "consumers", "socket", "subprocess", "requests", "urllib", "httpx"}
+OUTSIDE_WORLD = {"kafka", "consumers", "socket", "subprocess", "requests", "httpx"} | {
+    "urllib.request"
+}
 SAY_NOTHING = {
     "util",
     "utils",
@@ -70,7 +72,7 @@ def offenders(files: Iterable[Path], forbidden: set[str]) -> list[str]:
             f"{module_name(file)} imports {top(name)}"
             for file in files
             for name in imported(tree(file))
-            if top(name) in forbidden
+            if forbidden & {top(name), ".".join(name.split(".")[:2])}
         }
     )
 

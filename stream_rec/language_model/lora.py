@@ -31,7 +31,7 @@ from stream_rec.language_model.adapter import (
 )
 from stream_rec.language_model.adapter_methods import Anchor, served_and_slow
 from stream_rec.language_model.backbone import Backbone, has_fast_bfloat16
-from stream_rec.language_model.data_parallel import agree, average_gradients, process_number
+from stream_rec.language_model.gradient_exchange import agree, average_gradients, process_number
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
 from stream_rec.language_model.rating_task import RatingTask, Reviews
 from stream_rec.language_model.text_states import TextStates, set_dropout

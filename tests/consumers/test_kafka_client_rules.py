@@ -11,13 +11,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kafka import ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import TopicPartition
 
@@ -361,48 +358,6 @@ def test_loop_that_hangs_is_ended_for_restart() -> None:
     )
     assert hanging.returncode == RESTART_ME
     assert b"did not come back" in hanging.stderr
-
-
-# 11. assignment
-
-
-class _Cluster:
-    def __init__(self, partitions: int) -> None:
-        self.partitions = partitions
-
-    def topics(self) -> set[str]:
-        return set(INPUTS)
-
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        return set(range(self.partitions))
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3, 5])
-def test_range_assignor_keeps_a_partition_number_of_all_topics_in_one_worker(workers: int) -> None:
-    owners = _owners(RangePartitionAssignor(), workers)
-    assert all(len(found) == 1 for found in owners.values())
-
-
-def test_client_splits_partition_numbers_with_the_cooperative_assignor() -> None:
-    owners = _owners(CooperativeStickyAssignor(), 3)
-    split = [number for number, found in owners.items() if len(found) > 1]
-    assert split, "the cooperative assignor keeps numbers together now: rule 11 may be relaxed"
-
-
-def _owners(assignor: Any, workers: int) -> dict[int, set[str]]:
-    members = [
-        SimpleNamespace(
-            member_id=f"m{number}",
-            group_instance_id=f"worker-{number}",
-            metadata=assignor.metadata(INPUTS),
-        )
-        for number in range(workers)
-    ]
-    owners: dict[int, set[str]] = {}
-    for member, assignment in assignor.assign(_Cluster(4), members).items():
-        for place in assignment.partitions():
-            owners.setdefault(place.partition, set()).add(member)
-    return owners
 
 
 # 12. after kill -9

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from stream_rec.language_model.data_parallel import agree, average_gradients, process_number
+from stream_rec.language_model.gradient_exchange import agree, average_gradients, process_number
 
 WORKER = """
 import sys
