@@ -2,9 +2,9 @@
 
     python benchmarks/ranking_speed.py [--items 17000] [--batch 64] [--learn 0.25]
 
-One BLAS thread. A synthetic catalogue with realistic statistics: popularity by Zipf's law, histories
-of up to 64 items, links from 60,000 events. The two are measured in turns in the same process, in
-time of the processor, so the ratio holds where absolute figures drift or others share the machine.
+One BLAS thread. A synthetic catalogue with realistic statistics: popularity by Zipf's law,
+histories of up to 64 items, links from 60,000 events. The two are measured in turns in the same
+process, in time of the processor, so the ratio holds where others share the machine.
 `--learn` is the share of lists that are also learned from in the same batch; the recommender learns
 from a quarter when it lags. Ends with 1 when the ratio at the given batch is below 40 %.
 """

@@ -1,14 +1,14 @@
 """Every error the product raises on purpose, and what the loop does with it.
 
-    StreamRecError
-    ├── InvalidRecord          skip: the record goes to the dead letters with its reason
-    │   └── InvalidPolicy      skip: the policy in force stays, the refusal is audited
-    ├── StateRejected          rebuild: local state is torn, foreign or newer than this program
-    ├── CheckpointRejected     keep serving what is served now
-    ├── TrainingFailed         keep serving: this training round is thrown away
-    ├── ModelUnavailable       stop this program: the language model cannot be loaded
-    ├── BrokerUnavailable      stop: no broker, or not the one that was asked for
-    └── ConfigurationError     stop: wrong use, exit status 2
+StreamRecError
+├── InvalidRecord          skip: the record goes to the dead letters with its reason
+│   └── InvalidPolicy      skip: the policy in force stays, the refusal is audited
+├── StateRejected          rebuild: local state is torn, foreign or newer than this program
+├── CheckpointRejected     keep serving what is served now
+├── TrainingFailed         keep serving: this training round is thrown away
+├── ModelUnavailable       stop this program: the language model cannot be loaded
+├── BrokerUnavailable      stop: no broker, or not the one that was asked for
+└── ConfigurationError     stop: wrong use, exit status 2
 """
 
 

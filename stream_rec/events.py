@@ -74,13 +74,14 @@ def parse_event(
         record = fields.decode_object(value, unique=_UNIQUE)
         event = event_of(record, kind=kind, source=source)
     if key is None:
-        raise InvalidRecord("the record has no key; it must be the user_id", stage="key")
+        msg = "the record has no key; it must be the user_id"
+        raise InvalidRecord(msg, stage="key")
     if key != event.user_id.encode():
-        raise InvalidRecord("the record's key is not its user_id", stage="key")
+        msg = "the record's key is not its user_id"
+        raise InvalidRecord(msg, stage="key")
     if append_ms is not None and event.timestamp > append_ms + DAY_MS:
-        raise InvalidRecord(
-            "timestamp is more than a day ahead of the append time", stage="validate"
-        )
+        msg = "timestamp is more than a day ahead of the append time"
+        raise InvalidRecord(msg, stage="validate")
     return event
 
 
@@ -125,11 +126,14 @@ def event_of(record: Mapping[str, Any], *, kind: Kind, source: str) -> Event:
     user_id = fields.identifier(record, "user_id")
     scenario = fields.identifier(record, "scenario", "default")
     if user_id == "*":
-        raise InvalidRecord("user_id must not be '*'", stage="validate")
+        msg = "user_id must not be '*'"
+        raise InvalidRecord(msg, stage="validate")
     if "/" in scenario or scenario == "*":
-        raise InvalidRecord("scenario must not be '*' or hold '/'", stage="validate")
+        msg = "scenario must not be '*' or hold '/'"
+        raise InvalidRecord(msg, stage="validate")
     if "timestamp" not in record:
-        raise InvalidRecord("timestamp is required", stage="validate")
+        msg = "timestamp is required"
+        raise InvalidRecord(msg, stage="validate")
     position = fields.number(record, "position")
     return Event(
         event_id=fields.identifier(record, "event_id", source),

@@ -1,4 +1,4 @@
-"""An item of the catalogue, read from a record of the items topic, and the text a model reads of it.
+"""An item of the catalogue, read from a record, and the text that a model reads of it.
 
 Knows the contract's fields; a wrong type in an optional field is kept in `properties`, not refused.
 """
@@ -39,7 +39,8 @@ def parse_item(value: bytes, *, key: bytes | None) -> Item:
     """
     item = item_of(fields.decode_object(value, unique=(b'"item_id"',)))
     if key is None or key != item.item_id.encode():
-        raise InvalidRecord("the record's key must be its item_id", stage="key")
+        msg = "the record's key must be its item_id"
+        raise InvalidRecord(msg, stage="key")
     return item
 
 

@@ -1,6 +1,6 @@
 """What operators may change while the engine runs: every field, its default and its bounds.
 
-A scenario's policy is laid over that of `*`, which is laid over the defaults. Knows nothing of topics.
+A scenario's policy is laid over that of `*`, which is laid over the defaults. Knows no topics.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pass
 
 
-class Exclude(_Part):
+class Exclude(_Part, frozen=True):
     """What a list never shows."""
 
     consumed: bool = True
@@ -29,7 +29,7 @@ class Exclude(_Part):
     cooldown_days: Annotated[float, Meta(gt=0, le=36500)] | None = None
 
 
-class ListPolicy(_Part):
+class ListPolicy(_Part, frozen=True):
     """Length and freshness of lists, and how much of them is spent on variety."""
 
     size: Annotated[int, Meta(ge=1, le=200)] = 10
@@ -42,12 +42,12 @@ class ListPolicy(_Part):
 
 
 DEFAULT_WEIGHTS = {
-    "impression": 0.0, "view": 0.3, "click": 1.0, "like": 2.0, "cart": 2.5, "purchase": 3.0, "bookmark": 1.5,
-    "dislike": -2.0, "hide": -2.0, "skip": -0.2, "review": 1.0, "other": 1.0,
+    "impression": 0.0, "view": 0.3, "click": 1.0, "like": 2.0, "cart": 2.5, "purchase": 3.0,
+    "bookmark": 1.5, "dislike": -2.0, "hide": -2.0, "skip": -0.2, "review": 1.0, "other": 1.0,
 }  # fmt: skip
 
 
-class Signals(_Part):
+class Signals(_Part, frozen=True):
     """What an event is worth."""
 
     weights: dict[Label, Weight] = msgspec.field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
@@ -62,7 +62,7 @@ class Signals(_Part):
         return self.weights["other"] if weight is None else weight
 
 
-class ProfilePolicy(_Part):
+class ProfilePolicy(_Part, frozen=True):
     """How much of a user's past is read."""
 
     history: Annotated[int, Meta(ge=1, le=64)] = 50
@@ -72,7 +72,7 @@ class ProfilePolicy(_Part):
     half_life_days: Annotated[float, Meta(gt=0, le=36500)] = 90.0
 
 
-class Where(_Part):
+class Where(_Part, frozen=True):
     """Which items a rule means: all conditions given must hold."""
 
     category: Label | None = None
@@ -86,20 +86,20 @@ class Where(_Part):
     newer_than_days: Annotated[float, Meta(ge=0, le=36500)] | None = None
 
 
-class Block(_Part, tag_field="do", tag="block"):
+class Block(_Part, frozen=True, tag_field="do", tag="block"):
     """Never show the items meant."""
 
     where: Where
 
 
-class Boost(_Part, tag_field="do", tag="boost"):
+class Boost(_Part, frozen=True, tag_field="do", tag="boost"):
     """Multiply the score of the items meant."""
 
     where: Where
     factor: Annotated[float, Meta(gt=0, le=1000)]
 
 
-class Pin(_Part, tag_field="do", tag="pin"):
+class Pin(_Part, frozen=True, tag_field="do", tag="pin"):
     """Show one item at one rank, until a time."""
 
     item_id: Label
@@ -112,7 +112,7 @@ class Pin(_Part, tag_field="do", tag="pin"):
         return None if self.until is None else fields.milliseconds(self.until, "until")
 
 
-class Gate(_Part):
+class Gate(_Part, frozen=True):
     """When an adapter may serve."""
 
     min_gain: Annotated[float, Meta(ge=-1.0, le=1.0)] = 0.0
@@ -121,7 +121,7 @@ class Gate(_Part):
     auto_rollback: bool = True
 
 
-class AdapterPolicy(_Part):
+class AdapterPolicy(_Part, frozen=True):
     """When and how the language model's adapter learns."""
 
     method: Literal["proximal", "long_short", "fine_tune", "frozen"] = "proximal"
@@ -136,7 +136,7 @@ class AdapterPolicy(_Part):
     gate: Gate = Gate()
 
 
-class Policy(_Part, rename={"toplist": "list"}):
+class Policy(_Part, frozen=True, rename={"toplist": "list"}):
     """Everything operators steer in one scenario."""
 
     toplist: ListPolicy = ListPolicy()
@@ -229,7 +229,9 @@ class Policies:
             names = dict.fromkeys(("*", scenario))
             layers = [self._layers[name] for name in names if name in self._layers]
             version = max((offset for _, offset in layers), default=-1)
-            found = EffectivePolicy(policy=policy_of(*(patch for patch, _ in layers)), version=version)
+            found = EffectivePolicy(
+                policy=policy_of(*(patch for patch, _ in layers)), version=version
+            )
             if len(self._effective) < _MAX_CACHED:
                 self._effective[scenario] = found
         return found

@@ -1,4 +1,4 @@
-"""Turn users whose lists are due into published lists: rank, number, date, and name what they rest on.
+"""Turn users whose lists are due into published lists: rank, number, date, name their sources.
 
 Knows profiles, the replica and how lists are ranked; not why a list is due.
 """

@@ -30,19 +30,25 @@ def decode_object(value: bytes | None, *, unique: tuple[bytes, ...] = ()) -> dic
     {'a': 1}
     """
     if value is None:
-        raise InvalidRecord("no value")
+        msg = "no value"
+        raise InvalidRecord(msg)
     if len(value) > MAX_BODY_BYTES:
-        raise InvalidRecord(f"{len(value)} bytes exceed the bound of {MAX_BODY_BYTES}")
+        msg = f"{len(value)} bytes exceed the bound of {MAX_BODY_BYTES}"
+        raise InvalidRecord(msg)
     if value.count(b"[") + value.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise InvalidRecord(f"nested more than {MAX_DEPTH} deep")
+        msg = f"nested more than {MAX_DEPTH} deep"
+        raise InvalidRecord(msg)
     try:
         record = msgspec.json.decode(value)
     except UnicodeDecodeError as error:
-        raise InvalidRecord(f"not UTF-8: {error.reason}") from error
+        msg = f"not UTF-8: {error.reason}"
+        raise InvalidRecord(msg) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRecord(f"not JSON: {error}") from error
+        msg = f"not JSON: {error}"
+        raise InvalidRecord(msg) from error
     if not isinstance(record, dict):
-        raise InvalidRecord(f"a JSON object was expected, not {type(record).__name__}")
+        msg = f"a JSON object was expected, not {type(record).__name__}"
+        raise InvalidRecord(msg)
     if any(value.count(name) > 1 for name in unique):
         _refuse_duplicates(value)
     return record
@@ -65,7 +71,8 @@ def _refuse_duplicates(value: bytes) -> None:
         names = [name for name, _ in entries]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise InvalidRecord(f"the field {twice[:40]!r} stands twice")
+            msg = f"the field {twice[:40]!r} stands twice"
+            raise InvalidRecord(msg)
         return dict(entries)
 
     json.loads(value, object_pairs_hook=pairs)
@@ -76,16 +83,18 @@ def identifier(record: Mapping[str, Any], field: str, default: str | None = None
     value = record.get(field)
     if value is None:
         if default is None:
-            raise InvalidRecord(f"{field} is required", stage="validate")
+            msg = f"{field} is required"
+            raise InvalidRecord(msg, stage="validate")
         return default
     if not isinstance(value, str):
-        raise InvalidRecord(f"{field} must be text, not {type(value).__name__}", stage="validate")
+        msg = f"{field} must be text, not {type(value).__name__}"
+        raise InvalidRecord(msg, stage="validate")
     if not value or len(value) > MAX_ID_CHARACTERS:
-        raise InvalidRecord(
-            f"{field} must have 1 to {MAX_ID_CHARACTERS} characters", stage="validate"
-        )
+        msg = f"{field} must have 1 to {MAX_ID_CHARACTERS} characters"
+        raise InvalidRecord(msg, stage="validate")
     if not value.isprintable():
-        raise InvalidRecord(f"{field} holds control or invisible characters", stage="validate")
+        msg = f"{field} holds control or invisible characters"
+        raise InvalidRecord(msg, stage="validate")
     return value
 
 
@@ -94,7 +103,8 @@ def text(record: Mapping[str, Any], field: str) -> str | None:
     value = record.get(field)
     if value is None or isinstance(value, str):
         return value
-    raise InvalidRecord(f"{field} must be text, not {type(value).__name__}", stage="validate")
+    msg = f"{field} must be text, not {type(value).__name__}"
+    raise InvalidRecord(msg, stage="validate")
 
 
 def number(record: Mapping[str, Any], field: str, *, bound: float = 1e9) -> float | None:
@@ -106,13 +116,14 @@ def number(record: Mapping[str, Any], field: str, *, bound: float = 1e9) -> floa
         try:
             value = float(value)
         except ValueError as error:
-            raise InvalidRecord(f"{field} is not a number", stage="validate") from error
+            msg = f"{field} is not a number"
+            raise InvalidRecord(msg, stage="validate") from error
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidRecord(
-            f"{field} must be a number, not {type(value).__name__}", stage="validate"
-        )
+        msg = f"{field} must be a number, not {type(value).__name__}"
+        raise InvalidRecord(msg, stage="validate")
     if not abs(value) <= bound:  # nor is NaN; an integer may be too large to be made a float
-        raise InvalidRecord(f"{field} is out of bounds", stage="validate")
+        msg = f"{field} is out of bounds"
+        raise InvalidRecord(msg, stage="validate")
     return float(value)
 
 
@@ -132,20 +143,24 @@ def milliseconds(value: Any, field: str = "timestamp") -> int:
             try:
                 value = float(value)
             except ValueError as error:
-                raise InvalidRecord(f"{field} is no time", stage="validate") from error
+                msg = f"{field} is no time"
+                raise InvalidRecord(msg, stage="validate") from error
         else:
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
             value = moment.timestamp() * 1000 if moment.year < 9999 else math.inf
             return _within(value, field)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidRecord(f"{field} must be a time, not {type(value).__name__}", stage="validate")
+        msg = f"{field} must be a time, not {type(value).__name__}"
+        raise InvalidRecord(msg, stage="validate")
     size = abs(value)
     if not size < 1e18:  # nor is NaN; an integer may be too large to be made a float
-        raise InvalidRecord(f"{field} is out of bounds", stage="validate")
+        msg = f"{field} is out of bounds"
+        raise InvalidRecord(msg, stage="validate")
     return _within(value * 1000 if size < 1e11 else value if size < 1e14 else value / 1000, field)
 
 
 def _within(value: float, field: str) -> int:
     if not 0 <= value < MAX_TIME_MS:
-        raise InvalidRecord(f"{field} is out of bounds", stage="validate")
+        msg = f"{field} is out of bounds"
+        raise InvalidRecord(msg, stage="validate")
     return round(value)

@@ -1,7 +1,7 @@
 """The same step over a recorded stream, without a broker: prequential metrics and a digest.
 
-Test-then-train: an event is first scored against the newest list published for its user, the default
-list for a user never seen, and only then folded. Deterministic: same files, same seed, same digest.
+Test-then-train: an event is first scored against the newest list published for its user, the
+default list for a user never seen, and only then folded. Same files, same seed, same digest.
 """
 
 from collections import defaultdict
@@ -204,9 +204,7 @@ def _parsed(batch: Sequence[Arrival]) -> Iterator[Event | None]:
             yield None
 
 
-def _report(
-    run: Replay, scores: Scores, segments: dict[str, list[bool]], done: int
-) -> Report:
+def _report(run: Replay, scores: Scores, segments: dict[str, list[bool]], done: int) -> Report:
     masks = {name: np.array(flags, bool) for name, flags in segments.items()}
     if masks:
         masks["warm"] = ~masks["new item"] & ~masks["new user"]

@@ -74,7 +74,7 @@ class Replica:
     def put_text_vector(
         self, item_id: str, hashed: int, vector: NDArray[np.float32] | None
     ) -> None:
-        """Take the vector, (d,), of the text whose `text_hash` is given; None where there is none."""
+        """Take the vector, (d,), of the text with this `text_hash`; None where there is none."""
         row = self.items.add(item_id)
         self._encoded[row] = hashed
         if self._awaiting.get(row) == hashed:

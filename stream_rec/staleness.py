@@ -1,7 +1,7 @@
 """Which lists to make again when there is time to spare: the stalest of recently active users.
 
-Lists are kept in the order in which they were made, so the stalest stands in front. An event earns a
-few refreshes, so an idle stream is not republished for ever. Knows no profiles and no clock.
+Lists are kept in the order in which they were made, so the stalest stands in front. An event earns
+a few refreshes, so an idle stream is not republished for ever. Knows no profiles and no clock.
 """
 
 from collections import OrderedDict
@@ -48,8 +48,8 @@ class Staleness:
     def stalest(self, limit: int, *, stream_ms: int, overdue_ms: int) -> list[Place]:
         """Return up to `limit` lists to make again, stalest first; each leaves the queue.
 
-        Lists generated before `overdue_ms` need no grant. Users idle for a day of stream time, which
-        `stream_ms` tells, are dropped.
+        Lists generated before `overdue_ms` need no grant. Users idle for a day of stream time,
+        which `stream_ms` tells, are dropped.
         """
         chosen: list[Place] = []
         while self._made and len(chosen) < limit:

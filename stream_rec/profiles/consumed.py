@@ -1,4 +1,4 @@
-"""The set of items a user has consumed: exact while it is small, a Bloom filter of fixed size after.
+"""The items a user has consumed: exact while they are few, a Bloom filter of fixed size after.
 
 Items stand in it as 64-bit hashes. What the set answers depends on its members alone, never on the
 order in which they came, so two replays of one log agree.
@@ -15,7 +15,7 @@ SATURATED = 0.8
 
 
 class Consumed(msgspec.Struct, frozen=True, array_like=True):
-    """`exact`: sorted little-endian uint64 hashes; `bloom`: the filter's bits, empty while exact."""
+    """`exact`: sorted little-endian uint64 hashes; `bloom`: the filter, empty while exact."""
 
     exact: bytes = b""
     bloom: bytes = b""
@@ -43,18 +43,22 @@ class Consumed(msgspec.Struct, frozen=True, array_like=True):
         return np.frombuffer(self.exact, _HASH)
 
     def holds(self, items: np.ndarray) -> np.ndarray:
-        """Return for each hash, uint64 (n,), whether it is in the set; the filter may err towards yes."""
+        """Return whether each hash, uint64 (n,), is in the set; the filter may err towards yes."""
         if self.bloom:
             bits = np.frombuffer(self.bloom, np.uint8)
             if int(np.unpackbits(bits).sum()) > SATURATED * BLOOM_BITS:
                 return np.zeros(len(items), bool)
             positions = probes(items)  # (n, PROBES)
-            return ((bits[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1).all(1)
+            found: np.ndarray = (
+                (bits[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1
+            ).all(1)
+            return found
         own = self.hashes()
         if not len(own):
             return np.zeros(len(items), bool)
         places = np.minimum(np.searchsorted(own, items), len(own) - 1)
-        return own[places] == items
+        same: np.ndarray = own[places] == items
+        return same
 
 
 def probes(items: np.ndarray) -> np.ndarray:

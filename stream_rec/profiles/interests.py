@@ -1,4 +1,4 @@
-"""A user's decayed interests in categories, tags and brands, read from the history and the catalogue.
+"""A user's decayed interests in categories, tags and brands, read from history and catalogue.
 
 Interests are derived, not stored: what the catalogue learns about an item counts at once for
 everybody who ever touched it, and a new policy for all of their past.
@@ -17,7 +17,7 @@ KINDS = ("category", "tag", "brand")
 def interests(
     profile: Profile, item_of: Callable[[str], Item | None], policy: Policy, *, now_ms: int
 ) -> dict[tuple[str, str], float]:
-    """Return the signed interest by (kind, label), strongest first, in the slowest of the half-lives.
+    """Return the signed interest by (kind, label), strongest first, by the slowest half-life.
 
     An item's weight is shared among its labels of one kind, so an item with many tags says no more
     than one with few.

@@ -97,6 +97,9 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     phrase: str | None = None
 
 
+NOTHING_READ = Reading()
+
+
 class Folded(msgspec.Struct, frozen=True, array_like=True):
     """A profile after an event, and what the event says about items."""
 
@@ -104,7 +107,9 @@ class Folded(msgspec.Struct, frozen=True, array_like=True):
     links: list[LinkRow]
 
 
-def fold(profile: Profile, event: Event, *, topic: int, offset: int, reading: Reading = Reading()) -> Folded:  # noqa: B008
+def fold(
+    profile: Profile, event: Event, *, topic: int, offset: int, reading: Reading = NOTHING_READ
+) -> Folded:
     """Return the profile with one more event, which must not be known to it already.
 
     Args:
@@ -118,7 +123,8 @@ def fold(profile: Profile, event: Event, *, topic: int, offset: int, reading: Re
         event.timestamp, topic, offset, event.item_id, event.event_type, event.scenario,
         event.rating, reading.sentiment, reading.phrase,
     )  # fmt: skip
-    history, links = profile.history, []
+    history = profile.history
+    links: list[LinkRow] = []
     if event.event_type != "impression":
         history, links = _inserted(history, interaction)
     hashed = item_hash(event.item_id)
@@ -127,7 +133,9 @@ def fold(profile: Profile, event: Event, *, topic: int, offset: int, reading: Re
         user_id=profile.user_id,
         history=history,
         consumed=profile.consumed.added(hashed) if event.consuming else profile.consumed,
-        disliked=profile.disliked.added(hashed) if event.event_type in _REFUSING else profile.disliked,
+        disliked=profile.disliked.added(hashed)
+        if event.event_type in _REFUSING
+        else profile.disliked,
         recent=(profile.recent + _mark(event.event_id))[-DEDUPE_WINDOW * _MARK :],
         events_applied=profile.events_applied + 1,
         rating_count=profile.rating_count + (event.rating is not None),

@@ -41,14 +41,19 @@ def is_negative(interaction: Interaction, signals: Signals) -> bool:
     return weight(interaction, signals) < 0.0
 
 
-def weights(profile: Profile, signals: Signals, reading: ProfilePolicy, *, now_ms: int) -> np.ndarray:
-    """Return the faded signed weights of the newest interactions, newest first, (half-lives, n) float32.
+def weights(
+    profile: Profile, signals: Signals, reading: ProfilePolicy, *, now_ms: int
+) -> np.ndarray:
+    """Return faded signed weights of the newest interactions, newest first, (half-lives, n).
 
     Row h halves a weight every `half_life_events[h]` interactions and, in all rows, every
     `half_life_days` of event time.
     """
     newest = profile.history[: -reading.history - 1 : -1]
     signed = np.fromiter((weight(past, signals) for past in newest), np.float64, len(newest))
-    ages = np.fromiter((max(0, now_ms - past.timestamp) for past in newest), np.float64, len(newest))
+    ages = np.fromiter(
+        (max(0, now_ms - past.timestamp) for past in newest), np.float64, len(newest)
+    )
     steps = np.arange(len(newest)) / np.array(reading.half_life_events)[:, None]
-    return (signed * np.exp2(-steps - ages / DAY_MS / reading.half_life_days)).astype(np.float32)
+    faded: np.ndarray = signed * np.exp2(-steps - ages / DAY_MS / reading.half_life_days)
+    return faded.astype(np.float32)
