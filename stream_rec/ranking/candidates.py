@@ -236,11 +236,11 @@ def _category_leaders(view, users, user, out):  # type: ignore[no-untyped-def]
     return count
 
 
-_LINKED = 120  # by co-visitation
+_LINKED = 80  # by co-visitation
 _FOLLOWING = 40  # by what came right after the newest item
-_TEXT = 100
+_TEXT = 60
 _OTHER = 40
 _CATEGORIES = 3
 _BEST, _NEAR_LINKED = 10, 5  # neighbours by text of what is co-visited most
 _NEWEST, _NEAR_NEWEST = 3, 12  # and of the newest items
-_FADING, _SOURCES = 0.7, 20  # what each older source of links counts
+_FADING, _SOURCES = 0.7, 12  # what each older source of links counts

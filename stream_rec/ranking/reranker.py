@@ -52,14 +52,28 @@ class Reranker:
         """Take one step towards ranking the candidate at position `taken` first."""
         self.examples += 1
         self.evidence += 1
-        _learn(
-            features,
-            taken,
-            np.float32(newness),
-            (self.weights, self.first, self.second),
-            (CENTRE, SCALE),
-            (_RATE, self.examples),
-        )
+        gradient = self._gradient(features, taken, newness)
+        _step(self.weights, gradient, self.first, self.second, self.examples)
+
+    def _gradient(
+        self, features: NDArray[np.float32], taken: int, newness: float
+    ) -> NDArray[np.float32]:
+        """Return the gradient of the cross-entropy of the candidate that was taken."""
+        new, count = np.float32(newness), len(Feature)
+        z = np.empty((len(features), count), np.float32)
+        _standardise(features, (CENTRE, SCALE), z)
+        hidden, bias, output, linear = _parts(self.weights, count)
+        folded = hidden[:count] + new * hidden[count:]  # the two copies differ by newness alone
+        active = np.maximum(z @ folded + bias, np.float32(0.0))  # (candidates, HIDDEN)
+        slope = active @ output + z @ (linear[:count] + new * linear[count:])
+        slope = np.exp(slope - slope.max())
+        slope /= slope.sum()
+        slope[taken] -= np.float32(1.0)
+        back = slope[:, None] * output
+        back[active <= 0.0] = 0.0
+        first, straight = z.T @ back, z.T @ slope
+        parts = (first, new * first, back.sum(0), active.T @ slope, straight, new * straight)
+        return np.concatenate([part.ravel() for part in parts])
 
     def adopt(self, other: "Reranker") -> None:
         """Go on from the weights of another; one's own examples stay counted."""
@@ -139,35 +153,6 @@ def _standardised(features, scales, z):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _folded(weights, newness, count):  # type: ignore[no-untyped-def]
-    """Add up the two copies of each feature, which are the same but for the user's newness."""
-    hidden, bias, output, linear = _parts(weights, count)
-    return (
-        hidden[:count] + newness * hidden[count:],
-        bias,
-        output,
-        linear[:count] + newness * linear[count:],
-    )
-
-
-@kernel
-def _forward(z, folded, active):  # type: ignore[no-untyped-def]
-    """Score one candidate; `active` (HIDDEN,) is left with the hidden layer."""
-    hidden, bias, output, linear = folded
-    score = np.float32(0.0)
-    for unit in range(HIDDEN):
-        active[unit] = bias[unit]
-    for column in range(z.shape[0]):
-        score += z[column] * linear[column]
-        for unit in range(HIDDEN):
-            active[unit] += z[column] * hidden[column, unit]
-    for unit in range(HIDDEN):
-        active[unit] = max(active[unit], np.float32(0.0))
-        score += active[unit] * output[unit]
-    return score
-
-
-@kernel
 def _standardise(features, scales, z):  # type: ignore[no-untyped-def]
     for place in range(z.shape[0]):
         _standardised(features[place], scales, z[place])
@@ -187,10 +172,8 @@ def _combine(active, straight, newness, layer, out):  # type: ignore[no-untyped-
 
 
 @kernel
-def _learn(features, taken, newness, state, scales, step):  # type: ignore[no-untyped-def]
-    weights, first, second = state
-    rate, number = step
-    gradient = _gradient(features, taken, newness, weights, scales)
+def _step(weights, gradient, first, second, number):  # type: ignore[no-untyped-def]
+    """Take one step of Adam (Kingma and Ba, ICLR 2015)."""
     fading_first = np.float32(1.0 - 0.9**number)
     fading_second = np.float32(1.0 - 0.999**number)
     for place in range(weights.shape[0]):
@@ -198,44 +181,9 @@ def _learn(features, taken, newness, state, scales, step):  # type: ignore[no-un
         first[place] = np.float32(0.9) * first[place] + np.float32(0.1) * slope
         second[place] = np.float32(0.999) * second[place] + np.float32(0.001) * slope * slope
         root = np.sqrt(second[place] / fading_second) + np.float32(1e-6)
-        weights[place] -= np.float32(rate) * (first[place] / fading_first) / root
-
-
-@kernel
-def _gradient(features, taken, newness, weights, scales):  # type: ignore[no-untyped-def]
-    """Return the gradient of the cross-entropy of the candidate that was taken."""
-    candidates, count = features.shape
-    folded = _folded(weights, newness, count)
-    z = np.empty((candidates, count), np.float32)
-    active = np.empty((candidates, HIDDEN), np.float32)
-    scores = np.empty(candidates, np.float32)
-    for place in range(candidates):
-        _standardised(features[place], scales, z[place])
-        scores[place] = _forward(z[place], folded, active[place])
-    likely = np.exp(scores - scores.max())
-    likely /= likely.sum()
-    likely[taken] -= np.float32(1.0)
-    gradient = np.zeros_like(weights)
-    hidden, bias, output, linear = _parts(gradient, count)
-    back = np.empty(HIDDEN, np.float32)
-    for place in range(candidates):
-        slope = likely[place]
-        if abs(slope) < _NEGLIGIBLE:
-            continue
-        for unit in range(HIDDEN):
-            output[unit] += slope * active[place, unit]
-            back[unit] = slope * folded[2][unit] if active[place, unit] > 0.0 else 0.0
-            bias[unit] += back[unit]
-        for column in range(count):
-            linear[column] += slope * z[place, column]
-            for unit in range(HIDDEN):
-                hidden[column, unit] += z[place, column] * back[unit]
-    hidden[count:] = newness * hidden[:count]
-    linear[count:] = newness * linear[:count]
-    return gradient
+        weights[place] -= np.float32(_RATE) * (first[place] / fading_first) / root
 
 
 _MAGIC = b"stream-rec re-ranker 1\n"
 _CLIP = 5.0  # standard deviations
 _RATE = 1e-3
-_NEGLIGIBLE = 1e-6
