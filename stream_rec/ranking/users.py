@@ -98,20 +98,17 @@ class _Reader:
 
     def _history(self, profile: Profile, policy: Policy) -> None:
         signals, find = policy.signals, self._find
-        weights = signals.weights
-        rows, worth, taken, time = self._rows, self._worth, self._taken, self._time
-        for past in profile.history[: -policy.profile.history - 1 : -1]:
-            row = find(past.item_id)
-            if row is None:
-                continue
-            kind = past.event_type
-            plain = weights.get(kind)
-            if plain is None or past.rating is not None or past.sentiment is not None:
-                plain = weight(past, signals)
-            rows.append(row)
-            worth.append(plain)
-            taken.append(kind not in NOT_CONSUMING)
-            time.append(past.timestamp)
+        plain, other = signals.weights.get, signals.weights["other"]
+        newest = profile.history[: -policy.profile.history - 1 : -1]
+        self._rows += [find(past.item_id, -1) for past in newest]
+        self._worth += [
+            plain(past.event_type, other)
+            if past.rating is None and past.sentiment is None
+            else weight(past, signals)
+            for past in newest
+        ]
+        self._taken += [past.event_type not in NOT_CONSUMING for past in newest]
+        self._time += [past.timestamp for past in newest]
 
     def _bar(self, items: Consumed) -> None:
         if items.exact:
@@ -122,15 +119,17 @@ class _Reader:
 
     def columns(self) -> Users:
         """Return all columns."""
-        start = np.array(self._start, np.int64)
+        rows = np.array(self._rows, np.int32)
+        known = rows >= 0
+        start = np.concatenate(([0], np.cumsum(known, dtype=np.int64)))[self._start]
         lengths = np.diff(start)
         per_user = np.array(self._per_user, np.float64).reshape(-1, 7).T
         fast, slow, days, alternatives, no_repeats, no_disliked, cooling = np.repeat(
             per_user, lengths, axis=1
         )
-        worth = np.array(self._worth, np.float32)
-        taken = np.array(self._taken, np.bool_)
-        age = np.maximum(self._now_ms - np.array(self._time, np.float64), 0.0)
+        worth = np.array(self._worth, np.float32)[known]
+        taken = np.array(self._taken, np.bool_)[known]
+        age = np.maximum(self._now_ms - np.array(self._time, np.float64)[known], 0.0)
         gap = np.arange(len(worth)) - np.repeat(start[:-1], lengths)
         refused, second_chance = worth < 0, taken & (alternatives > 0)
         strength = np.minimum(np.abs(worth), 1.0)
@@ -140,7 +139,7 @@ class _Reader:
         cooling_down = taken & (age < cooling)
         return Users(
             start=start,
-            rows=np.array(self._rows, np.int32),
+            rows=rows[known],
             taken=taken,
             barred=(taken & (no_repeats > 0)) | (refused & (no_disliked > 0)) | cooling_down,
             pull=np.where(
