@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.neighbours import Neighbours
 from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.experts.impressions import Impressions
 from stream_rec.experts.labels import token_trends
 from stream_rec.experts.popularity import MIDDLE, Trends, category_leaders, read_trends
 from stream_rec.statistics.co_visitation import Pool
@@ -104,6 +105,7 @@ class Views:
 
     def __init__(self) -> None:
         self.scratch = Scratch()
+        self.impressions = Impressions()
         self.neighbours = Neighbours()
         self._neighbours_of: VectorTable | None = None
         self._trends: Trends | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rec.compiled import kernel
+from stream_rec.experts.impressions import Impression
 from stream_rec.experts.text import user_vectors
 from stream_rec.experts.views import TEXT, Knowledge, Views
 from stream_rec.policy import Policy
@@ -79,6 +80,7 @@ def score(known: Scorer, requests: Sequence[Request], *, now_ms: int) -> list[Sc
         network = known.reranker(scenario)
         for place, scores in zip(places, _scores(network, found, places), strict=True):
             one = found[place]
+            _keep(known.views, requests[place], one)
             out[place] = Scored(
                 rows=one.rows, scores=scores, features=one.features, history=one.history
             )
@@ -106,15 +108,42 @@ def learn(known: Scorer, examples: Sequence[Example], *, now_ms: int) -> None:
 
     An example whose item is not among its candidates teaches nothing.
     """
-    requests = [
-        Request(profile=example.profile, scenario=example.scenario, policy=example.policy)
-        for example in examples
-    ]
-    for example, found in zip(examples, _described(known, requests, now_ms), strict=True):
-        places = np.flatnonzero(found.rows == known.items.row(example.item_id))
+    for example, shown in zip(examples, _shown(known, examples, now_ms), strict=True):
+        places = np.flatnonzero(shown.rows == known.items.row(example.item_id))
         if len(places) == 1:
             network = known.rerankers.setdefault(example.scenario, known.reranker(example.scenario))
-            network.learn(found.features, int(places[0]), newness(found.history))
+            features = shown.features.astype(np.float32, copy=False)
+            network.learn(features, int(places[0]), newness(shown.history))
+
+
+def _keep(views: Views, request: Request, found: "_Found") -> None:
+    if request.profile is not None:
+        impression = Impression(
+            events_applied=request.profile.events_applied,
+            rows=found.rows.copy(),
+            features=found.features.astype(np.float16),
+            history=found.history,
+        )
+        views.impressions.keep(request.profile.user_id, request.scenario, impression)
+
+
+def _shown(known: Scorer, examples: Sequence[Example], now_ms: int) -> list["Impression | _Found"]:
+    """Return what each user was shown; what is not remembered is described anew."""
+    shown: dict[tuple[str, str], Impression | _Found] = {}
+    asked: dict[tuple[str, str], Request] = {}
+    keys = []
+    for number, example in enumerate(examples):
+        profile, scenario = example.profile, example.scenario
+        key = ("", scenario) if profile is None else (str(number), scenario)
+        keys.append(key)
+        kept = None if profile is None else known.views.impressions.find(profile, scenario)
+        if kept is not None:
+            shown[key] = kept
+        else:
+            asked[key] = Request(profile=profile, scenario=scenario, policy=example.policy)
+    described = _described(known, list(asked.values()), now_ms)
+    shown.update(zip(asked, described, strict=True))
+    return [shown[key] for key in keys]
 
 
 def newness(history: int) -> float:
