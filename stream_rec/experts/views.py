@@ -49,6 +49,8 @@ class ItemView(NamedTuple):
     links: Pool
     following: Pool
     matrix: NDArray[np.float32]  # (capacity, dimension) of text
+    small: NDArray[np.int8]  # (capacity, dimension) the same in bytes
+    small_worth: NDArray[np.float32]
     near: NDArray[np.int32]  # (capacity, n) nearest items by text, -1 padded
     near_cosine: NDArray[np.float32]
     now_ms: float
@@ -139,6 +141,8 @@ class Views:
             links=statistics.links.pool,
             following=statistics.following.pool,
             matrix=_NO_VECTORS if table is None else table.matrix,
+            small=_NO_SMALL if table is None else table.small,
+            small_worth=_NO_WORTH if table is None else table.small_worth,
             near=self.neighbours.rows,
             near_cosine=self.neighbours.cosines,
             now_ms=float(now_ms),
@@ -218,6 +222,8 @@ def _novelty(statistics: Statistics, rows: int, now_ms: int) -> float:
 
 
 _NO_VECTORS: NDArray[np.float32] = np.zeros((0, 1), np.float32)
+_NO_SMALL: NDArray[np.int8] = np.zeros((0, 1), np.int8)
+_NO_WORTH: NDArray[np.float32] = np.zeros(0, np.float32)
 _NO_SLOW = Slow(np.zeros((0, 1), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), 0.5)
 _CATEGORY_TOP = 5
 _STALE = 1.005

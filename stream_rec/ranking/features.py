@@ -135,8 +135,10 @@ def _tell_similar(view, users, user, similar, gathered, chosen, features):  # ty
     _user_vector(matrix, users, user, six[0])
     for gap in range(newest.shape[0]):
         add_weighted(matrix, newest[gap], np.float32(1.0), six[1 + gap])
+    small, worth = view.small, view.small_worth
     for place in range(chosen.shape[0]):
-        six_dots(matrix, chosen[place], six, cosines)
+        six_dots(small, chosen[place], six, cosines)
+        cosines *= worth[chosen[place]]
         features[place, Feature.LIKE_WIDE] = cosines[0]
         features[place, Feature.LIKE_LAST] = cosines[1]
         features[place, Feature.LIKE_MOST] = max(cosines[1:].max(), np.float32(0.0))

@@ -46,9 +46,9 @@ def test_similarities_are_cosines_to_what_the_user_took() -> None:
     told = _told(replica, request(profile_of(happened("novel-1"), happened("kettle-1"))))
     matrix, row = replica.vectors["text"].matrix, replica.items.row
     last = matrix[row("kettle-2")] @ matrix[row("kettle-1")]
-    assert told["kettle-2"][Feature.LIKE_LAST] == pytest.approx(last, abs=1e-5)
+    assert told["kettle-2"][Feature.LIKE_LAST] == pytest.approx(last, abs=5e-3)
     most = max(last, matrix[row("kettle-2")] @ matrix[row("novel-1")])
-    assert told["kettle-2"][Feature.LIKE_MOST] == pytest.approx(most, abs=1e-5)
+    assert told["kettle-2"][Feature.LIKE_MOST] == pytest.approx(most, abs=5e-3)
     assert told["kettle-2"][Feature.LIKE_NEAR] > told["monitor-2"][Feature.LIKE_NEAR]
 
 
