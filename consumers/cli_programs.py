@@ -3,6 +3,7 @@
 Thin: options become settings or a plan, and the file that does the work is imported only then.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,7 @@ def recommender(
     """Run one recommender worker alone: events in, lists out."""
     settings = settings_of(bootstrap_servers, prefix, data_dir, http, slot=slot)
     terminal.log_to_stderr(debug=state["debug"])
+    one_blas_thread()
     from consumers.recommender import run_recommender
 
     run_recommender(settings)
@@ -123,6 +125,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run the same engine over files, no broker: quality per segment, deterministic digest."""
+    one_blas_thread()
     from consumers.replay_command import ReplayPlan, run
     from stream_rec.replay import Options
 
@@ -137,3 +140,13 @@ def replay(
         options=Options(seed=seed, refresh=refresh, repeats=repeats),
     )
     run(plan, as_json=as_json)
+
+
+def one_blas_thread() -> None:
+    """Give the products of lists one thread, unless the operator said otherwise.
+
+    Batches are small, and threads that wait for each other beside a broker cost more than they
+    bring; workers are how it scales. Must come before numpy is imported.
+    """
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
