@@ -284,6 +284,7 @@ class Recommender:
 
     def _idle(self, lag: int) -> None:
         self.spare.look_around(SCAN_IDLE)
+        self.replica.views.catch_up(self.replica, most=NEIGHBOURS_IDLE)
         now = time.monotonic()
         if now > self._next_minute and lag == 0:
             self._next_minute = now + (5 if not self._snapshot() else SNAPSHOT_EVERY_S)
@@ -360,6 +361,7 @@ LOG = logging.getLogger(__name__)
 POLL_MS = 50
 LEAST_BATCH, MOST_BATCH = 32, 500
 EXAMPLES = 64
+NEIGHBOURS_IDLE = 32  # new vectors compared with the catalogue in an idle round
 RECORDS_OF_CONTROL = 200
 MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
 # What lists made in spare time may take: an event that comes just then waits for them.
