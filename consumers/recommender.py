@@ -170,7 +170,12 @@ class Recommender:
 
     def _read(self, wait_ms: int, *, most: int) -> list[Arrival]:
         try:
-            polled = self.consumer.poll(wait_ms, max_records=most)
+            polled = dict(self.consumer.poll(wait_ms, max_records=most))
+            if polled:
+                # One fetch answers with what came first; what came during the last round is one
+                # more fetch away, and would otherwise wait for a whole round.
+                for place, records in self.consumer.poll(GATHER_MS, max_records=most).items():
+                    polled[place] = [*polled.get(place, ()), *records]
         except NoOffsetForPartitionError:  # newly assigned and not yet sought: `changed` is set
             return []
         except OffsetOutOfRangeError as error:
@@ -359,6 +364,7 @@ def _now_ms() -> int:
 
 LOG = logging.getLogger(__name__)
 POLL_MS = 50
+GATHER_MS = 3
 LEAST_BATCH, MOST_BATCH = 32, 500
 EXAMPLES = 64
 NEIGHBOURS_IDLE = 32  # new vectors compared with the catalogue in an idle round
