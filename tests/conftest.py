@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from consumers.embedded_broker import EmbeddedBroker
+from stream_rec.errors import BrokerUnavailable
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -25,13 +26,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """One real Apache Kafka for the whole session, on a free port, with an empty log."""
-    running = EmbeddedBroker()
-    running.start(tmp_path_factory.mktemp("broker"))
+    running = _started(tmp_path_factory.mktemp("broker"), attempts=2)
     try:
-        running.wait_ready(90)
         yield running
     finally:
         running.stop()
+
+
+def _started(folder: Path, *, attempts: int) -> EmbeddedBroker:
+    """Start a broker; once more on other ports, since a free one can be taken before it binds."""
+    running = EmbeddedBroker()
+    try:
+        running.start(folder / str(attempts))
+        running.wait_ready(90)
+    except BrokerUnavailable:
+        running.stop()
+        if attempts == 1:
+            raise
+        return _started(folder, attempts=attempts - 1)
+    return running
 
 
 @pytest.fixture
