@@ -24,8 +24,9 @@ from consumers.topics import Topics
 from consumers.verdicts import Verdicts
 from consumers.wire import decode_accepted_policy, decode_vector, split_vector_key
 from stream_rec.errors import InvalidRecord, StateRejected
+from stream_rec.experts.views import TEXT
 from stream_rec.items import parse_item
-from stream_rec.replica import TEXT, Replica
+from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
 from stream_rec.statistics.statistics import Statistics
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
-from stream_rec.experts.views import Views
+from stream_rec.experts.views import TEXT, Views
 from stream_rec.items import Item, item_text, text_hash
 from stream_rec.policy import Policies
 from stream_rec.profiles.sentiment import Sentiment
@@ -20,8 +20,6 @@ from stream_rec.ranking.exploration import Exploration
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
-
-TEXT = "text"
 
 
 @dataclass(slots=True)

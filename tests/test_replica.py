@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from stream_rec.errors import InvalidPolicy
+from stream_rec.experts.views import TEXT
 from stream_rec.items import Item, item_text, text_hash
-from stream_rec.replica import TEXT, Replica
+from stream_rec.replica import Replica
 
 VECTOR = np.eye(4, dtype=np.float32)[0]
 

@@ -201,11 +201,11 @@ def test_no_file_names_a_registry_or_a_folder_of_one_machine() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("https://files.pythonhosted" + ".org/packages", True),
+        ("https://files." + "pythonhosted" + ".org/packages", True),
         ("see pypi" + ".org", True),
         ("repo.maven" + ".apache.org", True),
         ("cd /" + "work/main", True),
-        ("../shared/work/main", False),
+        ("../shared" + "/work" + "/main", False),
         ("kafka-clients from Maven, by jgo. Install it", False),
         ("a crate of golang", False),
     ],

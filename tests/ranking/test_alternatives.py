@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from stream_rec.experts.views import TEXT
 from stream_rec.items import Item
 from stream_rec.policy import Signals
 from stream_rec.ranking.alternatives import (
@@ -11,7 +12,7 @@ from stream_rec.ranking.alternatives import (
     neighbours,
     remedied,
 )
-from stream_rec.replica import TEXT, Replica
+from stream_rec.replica import Replica
 from tests.ranking.shop import DIMENSION, happened, profile_of, shop
 
 

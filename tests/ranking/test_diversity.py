@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stream_rec.experts.views import TEXT
 from stream_rec.items import Item
 from stream_rec.ranking.diversity import likeness, varied
-from stream_rec.replica import TEXT
 from tests.ranking.shop import shop
 
 RIDGE = 1e-3
