@@ -33,8 +33,8 @@ $(STAMP)/project: pyproject.toml $(STAMP)/libraries
 	  --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(STAMP)/broker: consumers/jars.sha256 $(STAMP)/project
-	$(BIN)/python -m consumers.broker_jars
+$(STAMP)/broker: consumers/processes/jars.sha256 $(STAMP)/project
+	$(BIN)/python -m consumers.processes.broker_jars
 	@touch $@
 
 # Warming is a convenience: the kernels compile at first use as well.

@@ -19,9 +19,9 @@ import numpy as np
 from kafka import KafkaConsumer, OffsetAndMetadata
 
 from benchmarks.printed import drain_rate, installation, options, show
-from consumers.clients import admin, transactional_producer
+from consumers.kafka_io.clients import admin, transactional_producer
+from consumers.kafka_io.topics import Topics
 from consumers.settings import Settings
-from consumers.topics import Topics
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.topic_log import producer, records
 from tests.guarantees.traffic import send_catalogue, set_policy

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from consumers.embedded_broker import EmbeddedBroker
+from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.topic_log import Backlog

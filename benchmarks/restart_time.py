@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from benchmarks.printed import installation, options, show
-from consumers.installation import make_topics
+from consumers.processes.installation import make_topics
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.restarting import Customer, kill_and_wait, until_answered
 from tests.guarantees.seeded_state import write_state

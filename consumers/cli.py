@@ -10,9 +10,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from consumers import terminal
-from consumers.cli_operate import operate
-from consumers.cli_options import state
-from consumers.cli_programs import programs
+from consumers.commands.operate import operate
+from consumers.commands.options import state
+from consumers.commands.programs import programs
 from stream_rec.errors import ConfigurationError, InvalidPolicy, StreamRecError
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.embedded_broker import EmbeddedBroker
+from consumers.processes.embedded_broker import EmbeddedBroker
 from stream_rec.errors import BrokerUnavailable
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from consumers.wire import decode_profile, encode_profile
+from consumers.kafka_io.wire import decode_profile, encode_profile
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Due, Ledger, Published, publish
 from stream_rec.replica import Replica

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from consumers.wire import decode_profile
+from consumers.kafka_io.wire import decode_profile
 from stream_rec.step import Step, step
 from tests.agreement import (
     decayed_error,

@@ -19,6 +19,13 @@ FOLDERS = {
     "stream_rec/language_model": "the only place with torch",
     "stream_rec/simulation": "the shop of the demo and the tests",
     "consumers": "the only place with Kafka, processes and the network",
+    "consumers/recommending": "the worker that turns events into lists",
+    "consumers/encoding": "the worker that turns texts into vectors",
+    "consumers/kafka_io": "topics, the bytes in them, and how they are read and written",
+    "consumers/processes": "what runs, and what keeps it running",
+    "consumers/telemetry": "what the programs say of themselves over HTTP",
+    "consumers/commands": "what an operator types",
+    "consumers/demo": "the product at work, watched from outside",
 }
 MAP = re.compile(r"(?<=^## Map\n).*?(?=^## )", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^- `([^`]+\.py)` (.+)$", re.MULTILINE)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from consumers.wire import decode_profile, encode_profile
+from consumers.kafka_io.wire import decode_profile, encode_profile
 from stream_rec.events import DAY_MS
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Ledger

@@ -131,7 +131,7 @@ def test_only_the_language_model_imports_the_libraries_of_language_models() -> N
 
 def test_the_recommender_never_loads_a_language_model() -> None:
     graph, reached = import_graph(), set[str]()
-    waiting = ["consumers.recommender", "stream_rec.step"]
+    waiting = ["consumers.recommending.recommender", "stream_rec.step"]
     while waiting:
         name = waiting.pop()
         reached.add(name)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from consumers.cli import main
-from consumers.embedded_broker import EmbeddedBroker
-from consumers.installation import Ready, own_command, read_ready
-from consumers.observer import Observer
+from consumers.demo.observer import Observer
+from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.processes.installation import Ready, own_command, read_ready
 from consumers.settings import Settings
 from stream_rec.toplist import TopList
 

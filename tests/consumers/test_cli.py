@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from consumers import cli
-from consumers.installation import ROOT, own_command
+from consumers.processes.installation import ROOT, own_command
 
 COMMANDS = ("up", "recommender", "encoder", "demo", "replay", "policy", "explain", "dlq")
 HEAVY = {"kafka", "torch", "transformers", "numba", "numpy", "uvicorn", "rocksdict"}

@@ -18,12 +18,12 @@ from kafka import ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAnd
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import TopicPartition
 
-from consumers import clients
-from consumers.embedded_broker import EmbeddedBroker
+from consumers.kafka_io import clients
+from consumers.kafka_io.topics import Topics, ensure_topics
+from consumers.kafka_io.transaction import DEADLINE_S, ID_FILE, Outgoing, Transactor
+from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.processes.watchdog import RESTART_ME, Watchdog
 from consumers.settings import Settings
-from consumers.topics import Topics, ensure_topics
-from consumers.transaction import DEADLINE_S, ID_FILE, Outgoing, Transactor
-from consumers.watchdog import RESTART_ME, Watchdog
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ["p.events.clicks", "p.events.reviews", "p.erasures"]
@@ -110,11 +110,11 @@ def in_a_process(tenant: Tenant, body: str, **more: Any) -> "subprocess.Popen[st
         "from pathlib import Path\n"
         "from kafka import ConsumerGroupMetadata, KafkaProducer\n"
         "from kafka.structs import OffsetAndMetadata, TopicPartition\n"
-        "from consumers import clients\n"
+        "from consumers.kafka_io import clients\n"
         "from consumers.settings import Settings\n"
-        "from consumers.topics import Topics\n"
-        "from consumers.transaction import Outgoing, Transactor\n"
-        "from consumers.watchdog import Watchdog\n"
+        "from consumers.kafka_io.topics import Topics\n"
+        "from consumers.kafka_io.transaction import Outgoing, Transactor\n"
+        "from consumers.processes.watchdog import Watchdog\n"
         f"settings = Settings(bootstrap_servers={tenant.settings.bootstrap_servers!r},"
         f" prefix={tenant.settings.prefix!r}, data_dir=Path({str(tenant.settings.data_dir)!r}))\n"
         "topics = Topics(settings.prefix)\n"
@@ -203,7 +203,7 @@ def test_commit_to_a_dead_broker_ends_the_process_within_the_deadline(
     tenant = Tenant(own_broker.bootstrap_servers, prefix, tmp_path)
     ours = in_a_process(
         tenant,
-        "import consumers.transaction as transaction\n"
+        "import consumers.kafka_io.transaction as transaction\n"
         "def pause(name):\n"
         "    if name == 'after_offsets':\n"
         "        print('open', flush=True)\n"
@@ -349,7 +349,7 @@ def test_small_transactions_in_a_row_are_not_slowed_by_the_retry_pause(
 def test_loop_that_hangs_is_ended_for_restart() -> None:
     body = (
         "import threading\n"
-        "from consumers.watchdog import Watchdog\n"
+        "from consumers.processes.watchdog import Watchdog\n"
         "Watchdog(tick_s=0.5)\n"
         "threading.Event().wait()\n"
     )

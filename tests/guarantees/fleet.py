@@ -11,11 +11,11 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 
-from consumers import child_process
-from consumers.installation import environment, make_topics, own_command, says_ready
-from consumers.restart_policy import RestartRules
+from consumers.processes import child_process
+from consumers.processes.installation import environment, make_topics, own_command, says_ready
+from consumers.processes.restart_policy import RestartRules
+from consumers.processes.supervisor import Child, Supervisor
 from consumers.settings import Settings
-from consumers.supervisor import Child, Supervisor
 
 # A storm kills without end, so ends without progress are no reason to give up.
 RULES = RestartRules(tries=10_000, first_delay_s=0.05, longest_delay_s=0.1)

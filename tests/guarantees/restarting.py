@@ -5,9 +5,9 @@ import time
 
 from kafka import TopicPartition
 
-from consumers.clients import plain_consumer
+from consumers.kafka_io.clients import plain_consumer
+from consumers.kafka_io.topics import Topics
 from consumers.settings import Settings
-from consumers.topics import Topics
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.topic_log import producer
 

@@ -8,9 +8,15 @@ import msgspec
 import numpy as np
 from kafka import KafkaProducer
 
+from consumers.kafka_io.topics import Topics
+from consumers.kafka_io.wire import (
+    LEDGER_KEY,
+    Partitions,
+    Standing,
+    encode_profile,
+    encode_standing,
+)
 from consumers.settings import Settings
-from consumers.topics import Topics
-from consumers.wire import LEDGER_KEY, Partitions, Standing, encode_profile, encode_standing
 from stream_rec.events import Event
 from stream_rec.profiles.profile import Listing, Profile, fold
 from stream_rec.publish import Ledger

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from consumers.embedded_broker import EmbeddedBroker
+from consumers.kafka_io.topics import Topics
+from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
-from consumers.topics import Topics
 from stream_rec.toplist import TopList
 from tests import agreement
 from tests.guarantees import topic_log

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from consumers.embedded_broker import EmbeddedBroker
+from consumers.kafka_io.topics import Topics
+from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
-from consumers.topics import Topics
 from stream_rec.errors import StreamRecError
 from stream_rec.items import parse_item
 from stream_rec.policy import parse_policy

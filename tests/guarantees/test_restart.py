@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.embedded_broker import EmbeddedBroker
-from consumers.installation import make_topics
+from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.processes.installation import make_topics
 from consumers.settings import Settings
 from tests.guarantees import topic_log
 from tests.guarantees.fleet import Fleet

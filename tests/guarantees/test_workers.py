@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from consumers.clients import admin
-from consumers.embedded_broker import EmbeddedBroker
+from consumers.kafka_io.clients import admin
+from consumers.kafka_io.topics import Topics, topic_ids
+from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.recommending.snapshots import read_snapshot
 from consumers.settings import Settings
-from consumers.snapshots import read_snapshot
-from consumers.topics import Topics, topic_ids
 from stream_rec.replica import Replica
 from stream_rec.simulation.shop import Shop
 from stream_rec.statistics.statistics import Statistics

@@ -7,9 +7,9 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
+from consumers.kafka_io.topics import Topics
+from consumers.kafka_io.wire import LEDGER_KEY, Standing, decode_profile, decode_standing
 from consumers.settings import Settings
-from consumers.topics import Topics
-from consumers.wire import LEDGER_KEY, Standing, decode_profile, decode_standing
 from stream_rec.profiles.profile import Profile
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from consumers.kafka_io.topics import Topics
 from consumers.settings import Settings
-from consumers.topics import Topics
 from tests.guarantees.topic_log import producer, records
 
 TYPES = ("click", "click", "click", "view", "purchase", "cart", "impression", "skip", "dislike")

@@ -1,0 +1,213 @@
+"""`stream-rec explain`: why each item stands in a user's list, or why one item does not.
+
+Reads what was published and what the engine itself keeps: the newest list, the user's profile in
+the changelog, the catalogue and the policy in force. Nothing is ranked again; a reason that stood
+in the list is the reason that is shown. `explained.py` prints it.
+"""
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from kafka import KafkaConsumer
+
+from consumers import terminal
+from consumers.commands.explained import print_absence, print_list
+from consumers.commands.policy_commands import accepted
+from consumers.kafka_io.topic_reading import Seen, newest, partitions_of, reader
+from consumers.kafka_io.topics import Topics
+from consumers.kafka_io.wire import Partitions, decode_profile
+from consumers.settings import Settings
+from stream_rec.catalogue.catalogue import Catalogue
+from stream_rec.errors import ConfigurationError, InvalidRecord
+from stream_rec.events import DAY_MS
+from stream_rec.item_hash import item_hash
+from stream_rec.items import Item, parse_item
+from stream_rec.policy import Block, EffectivePolicy
+from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.signals import is_negative
+from stream_rec.ranking.rules import compile_rules
+from stream_rec.statistics.item_index import ItemIndex
+from stream_rec.toplist import TopList
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Whose list, and which item of it; None asks for all of it."""
+
+    user_id: str
+    item_id: str | None = None
+    scenario: str = "default"
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on record about a question; `items` are those of the list, its evidence and the item.
+
+    `toplist_key` names whose list it is: the scenario's default list for a user without one.
+    """
+
+    toplist: TopList
+    toplist_key: str
+    profile: Profile | None
+    items: dict[str, Item]
+    policy: EffectivePolicy
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason why an item is not listed: its kind, and the words for it."""
+
+    kind: str
+    text: str
+
+
+def answer(settings: Settings, question: Question, *, as_json: bool = False) -> None:
+    """Print the answer.
+
+    Raises:
+        ConfigurationError: there is no list in this scenario, or no such installation.
+        BrokerUnavailable: nobody answers.
+    """
+    with terminal.progress_bar("reading the list, the profile and the catalogue") as advance:
+        known = look_up(settings, question, seen=advance)
+    listed = question.item_id is None or any(
+        entry.item_id == question.item_id for entry in known.toplist.items
+    )
+    findings = [] if listed or question.item_id is None else absences(known, question.item_id)
+    if as_json:
+        found = {"list": known.toplist, "whose": known.toplist_key, "why_not": findings}
+        terminal.results.print_json(msgspec.json.encode(found).decode())
+    elif listed:
+        print_list(known.toplist, known.profile, known.items, only=question.item_id)
+    else:
+        print_absence(question.item_id or "", [finding.text for finding in findings], known.items)
+
+
+def look_up(settings: Settings, question: Question, *, seen: Seen | None = None) -> Known:
+    """Read what is on record.
+
+    Raises:
+        ConfigurationError: nobody has a list in this scenario, or there is no such installation.
+    """
+    topics = Topics(settings.prefix)
+    policy = accepted(settings).effective(question.scenario)
+    own, everyones = f"{question.scenario}/{question.user_id}", f"{question.scenario}/*"
+    with reader(settings) as consumer:
+        everywhere = partitions_of(consumer, topics.profiles)
+        place = Partitions(len(everywhere)).of_user(question.user_id)
+        keys = {own.encode(), everyones.encode()}
+        lists = newest(consumer, topics.recommendations, {place, 0}, keys=keys, seen=seen)
+        found = lists.get(own.encode()) or lists.get(everyones.encode())
+        if found is None:
+            msg = (
+                f"neither user {question.user_id!r} nor anybody has a list in {question.scenario!r}"
+            )
+            raise ConfigurationError(msg)
+        toplist = msgspec.json.decode(found.value or b"", type=TopList)
+        profile = _profile(consumer, topics, place, question.user_id)
+        wanted = {entry.item_id for entry in toplist.items}
+        wanted |= {item for entry in toplist.items for item in entry.reason.evidence}
+        wanted |= {past.item_id for past in (profile.history if profile else ())[-5:]}
+        wanted |= {question.item_id} if question.item_id else set()
+        items = _items(consumer, topics, wanted, seen)
+    return Known(
+        toplist=toplist,
+        toplist_key=own if own.encode() in lists else everyones,
+        profile=profile,
+        items=items,
+        policy=policy,
+    )
+
+
+def absences(known: Known, item_id: str) -> list[Finding]:
+    """Return every reason why an item is not in the list, the decisive ones first."""
+    item = known.items.get(item_id)
+    if item is None:
+        return [
+            Finding(kind="unknown", text="it is not in the catalogue: never named, or withdrawn")
+        ]
+    findings = []
+    if not item.available:
+        findings.append(Finding(kind="unavailable", text="the catalogue says it is not available"))
+    findings += _excluded(known, item_id) + _blocked(known, item)
+    last = known.toplist.items[-1] if known.toplist.items else None
+    if not findings and last is not None:
+        worded = f"others scored higher: rank {last.rank} has {last.score:.4g}"
+        findings.append(Finding(kind="scored_lower", text=worded))
+    waiting = known.toplist.lineage.catalogue_items - known.toplist.lineage.encoded_items
+    if waiting > 0:
+        worded = f"the encoder still had {waiting} items to read when the list was made"
+        findings.append(Finding(kind="encoding", text=worded))
+    return findings
+
+
+def _excluded(known: Known, item_id: str) -> list[Finding]:
+    profile, exclude = known.profile, known.policy.policy.toplist.exclude
+    if profile is None:
+        return []
+    hashed = np.array([item_hash(item_id)], np.uint64)
+    past = [entry for entry in profile.history if entry.item_id == item_id]
+    findings = []
+    if exclude.disliked and profile.disliked.holds(hashed)[0]:
+        findings.append(Finding(kind="disliked", text=f"the user refused it{_when(past)}"))
+    if exclude.consumed and exclude.cooldown_days is None and profile.consumed.holds(hashed)[0]:
+        sure = "" if not profile.consumed.bloom or past else " (by a filter, which may err)"
+        findings.append(Finding(kind="consumed", text=f"the user has taken it{_when(past)}{sure}"))
+    if exclude.consumed and exclude.cooldown_days is not None:
+        since_ms = profile.newest_ms - exclude.cooldown_days * DAY_MS
+        recent = [entry for entry in past if entry.consuming and entry.timestamp > since_ms]
+        if recent:
+            worded = f"the user has taken it{_when(recent)}, within {exclude.cooldown_days:g} days"
+            findings.append(Finding(kind="cooldown", text=worded))
+    signals = known.policy.policy.signals
+    if any(is_negative(entry, signals) for entry in past):
+        findings.append(
+            Finding(kind="negative", text=f"the user was not happy with it{_when(past)}")
+        )
+    return findings
+
+
+def _blocked(known: Known, item: Item) -> list[Finding]:
+    """Try each blocking rule alone on a catalogue of this one item."""
+    catalogue = Catalogue(ItemIndex())
+    rows = np.array([catalogue.put(item)], np.int32)
+    now_ms = known.profile.newest_ms if known.profile else time.time_ns() // 1_000_000
+    return [
+        Finding(kind="blocked", text=f"rule {number} blocks it: {_worded(rule)}")
+        for number, rule in enumerate(known.policy.policy.rules)
+        if isinstance(rule, Block)
+        and compile_rules((rule,), catalogue).blocks(rows, now_ms=now_ms)[0]
+    ]
+
+
+def _worded(rule: Block) -> str:
+    conditions = msgspec.to_builtins(rule.where)
+    return ", ".join(f"{name} {value}" for name, value in conditions.items() if value is not None)
+
+
+def _when(past: list[Interaction]) -> str:
+    if not past:
+        return ""
+    newest_one = past[-1]
+    day = time.strftime("%Y-%m-%d", time.gmtime(newest_one.timestamp / 1000))
+    return f" ({newest_one.event_type}, {day})"
+
+
+def _profile(consumer: KafkaConsumer, topics: Topics, place: int, user_id: str) -> Profile | None:
+    key = user_id.encode()
+    found = newest(consumer, topics.profiles, {place}, keys={key}).get(key)
+    return None if found is None else decode_profile(found.value or b"")
+
+
+def _items(
+    consumer: KafkaConsumer, topics: Topics, wanted: set[str], seen: Seen | None
+) -> dict[str, Item]:
+    keys = {item_id.encode() for item_id in wanted}
+    places = partitions_of(consumer, topics.items)
+    items = {}
+    for key, record in newest(consumer, topics.items, places, keys=keys, seen=seen).items():
+        try:
+            items[key.decode()] = parse_item(record.value or b"", key=key)
+        except InvalidRecord:  # a dead letter; the engine knows the version before, if any
+            continue
+    return items

@@ -1,0 +1,131 @@
+"""The commands of operators about a running installation: policy, explanation, dead letters.
+
+Thin: options become settings, and the file that does the work is imported only then.
+"""
+
+from typing import Annotated
+
+import typer
+
+from consumers.commands.options import Bootstrap, DataDir, Json, Prefix, Scenario, reach
+
+operate = typer.Typer()
+policy = typer.Typer(
+    help="Read and change what the engine does while it runs.", no_args_is_help=True
+)
+dlq = typer.Typer(help="Look at records that could not be used.", no_args_is_help=True)
+operate.add_typer(policy, name="policy", rich_help_panel=(OPERATE := "Operate"))
+operate.add_typer(dlq, name="dlq", rich_help_panel=OPERATE)
+
+
+@policy.command("get")
+def policy_get(
+    scenario: Scenario = "default",
+    *,
+    layers: Annotated[bool, typer.Option("--layers", help="Show each layer as written.")] = False,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """Print the policy in force, as JSON."""
+    from consumers.commands.policy_commands import get
+
+    get(reach(bootstrap_servers, prefix, data_dir), scenario, layers=layers)
+
+
+@policy.command("set")
+def policy_set(
+    source: Annotated[str, typer.Argument(metavar="FILE|-|JSON", help="The layer to set.")],
+    scenario: Annotated[str, typer.Option(help="Scenario, or * for all of them.")] = "default",
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """Set a scenario's layer, and say whether the engine took it.
+
+    Examples: stream-rec policy set '{"list": {"size": 20}}' --scenario '*', or policy set null to
+    take a layer away.
+    """
+    from consumers.commands.policy_commands import put
+
+    put(reach(bootstrap_servers, prefix, data_dir), scenario, source)
+
+
+@policy.command("diff")
+def policy_diff(
+    source: Annotated[str, typer.Argument(metavar="FILE|-|JSON", help="The layer to compare.")],
+    scenario: Annotated[str, typer.Option(help="Scenario, or * for all of them.")] = "default",
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show what a layer would change in the policy in force, without setting it."""
+    from consumers.commands.policy_commands import diff
+
+    diff(reach(bootstrap_servers, prefix, data_dir), scenario, source)
+
+
+@policy.command("history")
+def policy_history(
+    scenario: Annotated[str | None, typer.Option(help="Only this scenario.")] = None,
+    *,
+    as_json: Json = False,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """List who asked for which policy, when, and what became of it."""
+    from consumers.commands.policy_commands import history
+
+    history(reach(bootstrap_servers, prefix, data_dir), scenario, as_json=as_json)
+
+
+@policy.command("rollback")
+def policy_rollback(
+    version: Annotated[
+        int | None, typer.Argument(help="Version to go back to; else the one before.")
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="Scenario, or * for all of them.")] = "default",
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """Set an earlier accepted layer of a scenario again."""
+    from consumers.commands.policy_commands import rollback
+
+    rollback(reach(bootstrap_servers, prefix, data_dir), scenario, version)
+
+
+@operate.command(rich_help_panel=OPERATE)
+def explain(
+    user: Annotated[str, typer.Argument(help="User id; * for the list of users never seen.")],
+    item: Annotated[
+        str | None, typer.Argument(help="Why is this item in the list, or not?")
+    ] = None,
+    *,
+    scenario: Scenario = "default",
+    as_json: Json = False,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """Say why each item stands in a user's list, or why one item does not."""
+    from consumers.commands.explain import Question, answer
+
+    question = Question(user_id=user, item_id=item, scenario=scenario)
+    answer(reach(bootstrap_servers, prefix, data_dir), question, as_json=as_json)
+
+
+@dlq.command("list")
+def dlq_list(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Newest records of each topic.")] = 20,
+    as_json: Json = False,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """List the newest dead letters of every source topic with their reasons."""
+    from consumers.commands.dead_letter_commands import show
+
+    show(reach(bootstrap_servers, prefix, data_dir), limit=limit, as_json=as_json)

@@ -1,0 +1,152 @@
+"""The commands that run something: the installation, its programs, the demo and the replay.
+
+Thin: options become settings or a plan, and the file that does the work is imported only then.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consumers import terminal
+from consumers.commands.options import (
+    Bootstrap,
+    DataDir,
+    Device,
+    Http,
+    Json,
+    Model,
+    Prefix,
+    Slot,
+    settings_of,
+    state,
+)
+
+programs = typer.Typer()
+
+
+@programs.command(rich_help_panel="Run")
+def up(
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+    workers: Annotated[
+        int, typer.Option(min=1, envvar="STREAM_REC_WORKERS", help="Recommender processes.")
+    ] = 1,
+    model: Model = None,
+    device: Device = None,
+    http: Http = None,
+) -> None:
+    """Run everything: recommenders, encoder, and without --bootstrap-servers a Kafka broker too.
+
+    DIR/ready.json says where when all is ready. SIGTERM and Ctrl-C stop all of it; a second start
+    on the same folder goes on where the first one stopped.
+    """
+    from consumers.processes.up import run
+
+    settings = settings_of(bootstrap_servers, prefix, data_dir, http, model=model, device=device)
+    raise typer.Exit(run(settings, workers=workers, embedded=bootstrap_servers is None))
+
+
+@programs.command(rich_help_panel="Run")
+def recommender(
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+    slot: Slot = None,
+    http: Http = None,
+) -> None:
+    """Run one recommender worker alone: events in, lists out."""
+    settings = settings_of(bootstrap_servers, prefix, data_dir, http, slot=slot)
+    terminal.log_to_stderr(debug=state["debug"])
+    one_blas_thread()
+    from consumers.recommending.recommender import run_recommender
+
+    run_recommender(settings)
+
+
+@programs.command(rich_help_panel="Run")
+def encoder(
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+    model: Model = None,
+    device: Device = None,
+    http: Http = None,
+) -> None:
+    """Run the encoder alone: item texts in, vectors out."""
+    settings = settings_of(bootstrap_servers, prefix, data_dir, http, model=model, device=device)
+    terminal.log_to_stderr(debug=state["debug"])
+    from consumers.encoding.encoder import run_encoder
+
+    run_encoder(settings)
+
+
+@programs.command(rich_help_panel="Try")
+def demo(
+    items: Annotated[
+        Path | None, typer.Option(help="Catalogue, JSON Lines, gzip or not; else a made-up shop.")
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Events in order of time, JSON Lines, gzip or not.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=10, help="How long events flow.")] = 90.0,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep the data here; else a temporary folder is used.")
+    ] = None,
+) -> None:
+    """Watch the whole thing at work on a real broker; ends by itself and leaves nothing running."""
+    from consumers.demo.demo import DemoPlan, run
+
+    plan = DemoPlan(items=items, events=events, seconds=seconds, data_dir=data_dir)
+    raise typer.Exit(run(plan, debug=state["debug"]))
+
+
+@programs.command(rich_help_panel="Try")
+def replay(
+    items: Annotated[Path, typer.Option(help="Catalogue, JSON Lines, gzip or not.")],
+    events: Annotated[Path, typer.Option(help="Events in order of time, likewise.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N events.")] = None,
+    policy_file: Annotated[
+        list[Path] | None,
+        typer.Option("--policy", help="Policy to run with; several are compared side by side."),
+    ] = None,
+    model: Model = None,
+    device: Device = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    refresh: Annotated[
+        float, typer.Option(min=0.0, help="Stale lists made again per event, as spare time would.")
+    ] = 0.0,
+    *,
+    text: Annotated[bool, typer.Option(help="Use the language model.")] = True,
+    repeats: Annotated[bool, typer.Option(help="Users consume items again.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Run the baselines as well.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run the same engine over files, no broker: quality per segment, deterministic digest."""
+    one_blas_thread()
+    from consumers.commands.replay_command import ReplayPlan, run
+    from stream_rec.replay import Options
+
+    plan = ReplayPlan(
+        items=items,
+        events=events,
+        limit=limit,
+        policies=policy_file or (),
+        model=(model or "minilm") if text else None,
+        device=device or "auto",
+        baselines=baselines,
+        options=Options(seed=seed, refresh=refresh, repeats=repeats),
+    )
+    run(plan, as_json=as_json)
+
+
+def one_blas_thread() -> None:
+    """Give the products of lists one thread, unless the operator said otherwise.
+
+    Batches are small, and threads that wait for each other beside a broker cost more than they
+    bring; workers are how it scales. Must come before numpy is imported.
+    """
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")

@@ -1,0 +1,130 @@
+"""What one transaction writes: collected from a step, from lists made in spare time, from verdicts.
+
+Each partition that is touched gets its profiles, then its standing (ledger and judged offsets), in
+that order, so the last changelog record of a transaction tells how far it went. Knows no clients.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kafka import TopicPartition
+
+from consumers.kafka_io.dead_letters import DeadLetter, dead_letter_record
+from consumers.kafka_io.topics import Topics
+from consumers.kafka_io.transaction import Outgoing
+from consumers.kafka_io.wire import LEDGER_KEY, Standing, encode_profile, encode_standing
+from consumers.recommending.profile_store import ProfileStore, StoredProfile
+from stream_rec import step
+from stream_rec.profiles.profile import Profile
+from stream_rec.publish import Ledger, Published
+from stream_rec.statistics.facts import Facts
+from stream_rec.toplist import TopList, encode
+
+
+@dataclass(slots=True, kw_only=True)
+class Outbox:
+    """The effects of one round of the loop, before their transaction."""
+
+    ledgers: Mapping[int, Ledger]
+    profiles: dict[tuple[int, str], Profile] = field(default_factory=dict)
+    lists: list[tuple[int, TopList]] = field(default_factory=list)
+    facts: Facts | None = None
+    letters: list[DeadLetter] = field(default_factory=list)
+    records: list[Outgoing] = field(default_factory=list)
+    touched: set[int] = field(default_factory=set)
+
+    def add_step(self, result: step.Step, partitions: Iterable[int]) -> None:
+        """Take what a batch came to; `partitions` are those its records came from."""
+        self.ledgers = result.ledgers
+        self.profiles |= result.profiles
+        self.lists += result.lists
+        self.facts = result.facts
+        self.letters += [_letter(letter) for letter in result.dead_letters]
+        self.touched |= set(partitions)
+
+    def add_lists(self, made: Published) -> None:
+        """Take lists made without an event."""
+        self.profiles |= made.profiles
+        self.lists += made.lists
+        self.touched |= {partition for partition, _ in made.lists}
+
+    def add_verdicts(self, letters: list[DeadLetter], records: list[Outgoing]) -> None:
+        """Take what the owner of partition 0 decided."""
+        self.letters += letters
+        self.records += records
+        self.touched.add(0)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.touched
+
+
+@dataclass(slots=True, kw_only=True)
+class Sealed:
+    """An outbox as records, and what the store takes once they are committed."""
+
+    records: list[Outgoing]
+    offsets: dict[TopicPartition, int]
+    stored: dict[int, list[StoredProfile]]
+    standings: dict[int, bytes]
+
+
+def seal(
+    outbox: Outbox, topics: Topics, judged: Mapping[str, int], *, limits: Mapping[str, int]
+) -> Sealed:
+    """Encode an outbox; `limits` are the largest dead letters by source topic, in bytes."""
+    records = [
+        Outgoing(
+            topic=topics.recommendations, partition=partition, key=made.key, value=encode(made)
+        )
+        for partition, made in outbox.lists
+    ]
+    stored: dict[int, list[StoredProfile]] = {number: [] for number in sorted(outbox.touched)}
+    for (partition, user_id), profile in outbox.profiles.items():
+        value = encode_profile(profile)
+        stored[partition].append(StoredProfile(profile=profile, value=value))
+        records.append(
+            Outgoing(topic=topics.profiles, partition=partition, key=user_id.encode(), value=value)
+        )
+    standings, offsets = {}, {}
+    for number in stored:
+        ledger = outbox.ledgers[number]
+        standing = Standing(ledger=ledger, judged=dict(judged) if number == 0 else {})
+        standings[number] = encode_standing(standing)
+        records.append(
+            Outgoing(
+                topic=topics.profiles, partition=number, key=LEDGER_KEY, value=standings[number]
+            )
+        )
+        for topic, offset in ledger.next_offsets.items():
+            offsets[TopicPartition(topic, number)] = offset
+    if outbox.facts is not None:
+        value = outbox.facts.to_bytes()
+        records.append(Outgoing(topic=topics.statistics, partition=0, key=None, value=value))
+    records += [dead_letter_record(x, limit=limits[x.topic]) for x in outbox.letters]
+    records += outbox.records
+    return Sealed(records=records, offsets=offsets, stored=stored, standings=standings)
+
+
+def merge(
+    sealed: Sealed, store: ProfileStore, topics: Topics, written: Mapping[tuple[str, int], int]
+) -> None:
+    """Give the store what is committed; `written` are the last offsets by topic and partition."""
+    for number, profiles in sealed.stored.items():
+        position = written[topics.profiles, number] + 1
+        store.apply(number, profiles, position=position, ledger=sealed.standings[number])
+
+
+def _letter(letter: step.DeadLetter) -> DeadLetter:
+    arrival, error = letter.arrival, letter.error
+    return DeadLetter(
+        topic=arrival.topic,
+        partition=arrival.partition,
+        offset=arrival.offset,
+        key=arrival.key,
+        value=arrival.value,
+        stage=error.stage,
+        error=type(error).__name__,
+        reason=error.reason,
+    )

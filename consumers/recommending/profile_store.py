@@ -1,0 +1,228 @@
+"""Profiles on local disk: one RocksDB a partition, a bounded cache of the hot ones before it.
+
+The changelog is the truth and this only its newest state: each write is one atomic batch with the
+changelog position it belongs to, so after a crash the store is older, never torn. One that is
+damaged is refused, removed and rebuilt. Knows no Kafka client; `changelog.py` fills it.
+"""
+
+import logging
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+from consumers.kafka_io.wire import decode_profile
+from stream_rec.errors import StateRejected
+from stream_rec.profiles.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProfile:
+    """A profile and its record value, which goes to the changelog and to the disk alike."""
+
+    profile: Profile
+    value: bytes
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a store is: the changelog and the next offset of it, the last ledger record, when."""
+
+    format: int = 1
+    topic_id: str
+    position: int
+    ledger: bytes | None
+    written_ms: int
+
+
+class ProfileStore:
+    """The profiles of the partitions that this worker owns; used by one thread."""
+
+    def __init__(self, folder: Path, *, topic_id: str, hot_profiles: int = 10_000) -> None:
+        self._folder = folder
+        self._topic_id = topic_id
+        self._hot_bound = hot_profiles
+        self._hot: OrderedDict[tuple[int, str], Profile] = OrderedDict()
+        self._open: dict[int, Rdict] = {}
+        self._cache = Cache(BLOCK_CACHE_BYTES)
+
+    def open(self, partition: int) -> Place | None:
+        """Open a partition's store and say where it stands; None when it is new or was refused."""
+        self.close(partition)
+        path = self._folder / f"profiles-{partition}"
+        if (path / DAMAGED).exists():
+            LOG.warning("profiles of partition %d were damaged; rebuilding", partition)
+            shutil.rmtree(path)
+        try:
+            place = self._opened(partition, path)
+            if place is None or place.written_ms > _now_ms() - TRUSTED_MS:
+                return place
+            LOG.warning("profiles of partition %d are too old to trust; rebuilding", partition)
+        except Exception as error:  # RocksDB raises plain exceptions for every kind of damage
+            LOG.warning("profiles of partition %d are refused (%s); rebuilding", partition, error)
+        self.wipe(partition)
+        return None
+
+    def wipe(self, partition: int) -> None:
+        """Forget a partition's profiles and open an empty store for it."""
+        self.close(partition)
+        path = self._folder / f"profiles-{partition}"
+        shutil.rmtree(path, ignore_errors=True)
+        self._opened(partition, path)
+
+    def close(self, partition: int) -> None:
+        """Let go of a partition; its files stay for when it comes back."""
+        if (db := self._open.pop(partition, None)) is not None:
+            db.close()
+        for key in [key for key in self._hot if key[0] == partition]:
+            del self._hot[key]
+
+    def close_all(self) -> None:
+        """Let go of every partition."""
+        for partition in list(self._open):
+            self.close(partition)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that are open."""
+        return frozenset(self._open)
+
+    def get(self, partition: int, user_id: str) -> Profile | None:
+        """Return a user's profile; None for a user never seen.
+
+        Raises:
+            StateRejected: the store is damaged; it is rebuilt when it is opened next.
+        """
+        hot = self._hot.get((partition, user_id))
+        if hot is not None:
+            self._hot.move_to_end((partition, user_id))
+            return hot
+        try:
+            value = self._open[partition].get(user_id.encode())
+            if value is None:
+                return None
+            profile = decode_profile(value)
+        except Exception as error:
+            if partition in self._open:
+                (self._folder / f"profiles-{partition}" / DAMAGED).touch()
+            msg = f"profiles of partition {partition} cannot be read: {error}"
+            raise StateRejected(msg) from error
+        self._keep_hot(partition, profile)
+        return profile
+
+    def apply(
+        self, partition: int, profiles: Iterable[StoredProfile], *, position: int, ledger: bytes
+    ) -> None:
+        """Take what a committed transaction wrote, with its changelog position, at once."""
+        batch = WriteBatch(raw_mode=True)
+        for stored in profiles:
+            batch.put(stored.profile.user_id.encode(), stored.value)
+            self._keep_hot(partition, stored.profile)
+        self._write(partition, batch, position=position, ledger=ledger)
+
+    def load(
+        self,
+        partition: int,
+        records: Iterable[tuple[bytes, bytes | None]],
+        *,
+        position: int,
+        ledger: bytes | None,
+    ) -> None:
+        """Take records read back from the changelog; a value of None forgets the user."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in records:
+            self._hot.pop((partition, key.decode("utf-8", "replace")), None)
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        self._write(partition, batch, position=position, ledger=ledger)
+
+    def users(self, partition: int, *, after: str = "", limit: int = 256) -> Iterator[Profile]:
+        """Yield up to `limit` profiles in key order, from just after user `after`."""
+        start = after.encode() + b"\x00" if after else b"\x01"
+        for _, value in zip(
+            range(limit), self._open[partition].values(from_key=start), strict=False
+        ):
+            yield decode_profile(value)
+
+    def disk_bytes(self) -> int:
+        """Return the size of the live tables of all open partitions."""
+        sizes = (
+            db.property_int_value("rocksdb.total-sst-files-size") for db in self._open.values()
+        )
+        return sum(size or 0 for size in sizes)
+
+    @property
+    def hot_count(self) -> int:
+        """How many profiles are in memory."""
+        return len(self._hot)
+
+    def _opened(self, partition: int, path: Path) -> Place | None:
+        path.mkdir(parents=True, exist_ok=True)
+        db = Rdict(str(path), options=self._options())
+        self._open[partition] = db
+        value = db.get(PLACE_KEY)
+        if value is None:
+            if next(iter(db.keys()), None) is not None:
+                msg = "it has profiles but no position"
+                raise StateRejected(msg)
+            return None
+        place = msgspec.msgpack.decode(value, type=Place)
+        if place.format != 1:
+            msg = f"it has format {place.format}"
+            raise StateRejected(msg)
+        if place.topic_id != self._topic_id:
+            msg = "it follows another changelog"
+            raise StateRejected(msg)
+        return place
+
+    def _write(
+        self, partition: int, batch: WriteBatch, *, position: int, ledger: bytes | None
+    ) -> None:
+        place = Place(
+            topic_id=self._topic_id, position=position, ledger=ledger, written_ms=_now_ms()
+        )
+        batch.put(PLACE_KEY, msgspec.msgpack.encode(place))
+        self._open[partition].write(batch)
+
+    def _keep_hot(self, partition: int, profile: Profile) -> None:
+        key = (partition, profile.user_id)
+        self._hot[key] = profile
+        self._hot.move_to_end(key)
+        if len(self._hot) > self._hot_bound:
+            self._hot.popitem(last=False)
+
+    def _options(self) -> Options:
+        table = BlockBasedOptions()
+        table.set_block_cache(self._cache)
+        table.set_cache_index_and_filter_blocks(True)
+        table.set_bloom_filter(10, False)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(table)
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_paranoid_checks(True)
+        options.set_max_open_files(64)
+        options.set_keep_log_file_num(2)
+        options.set_max_background_jobs(1)
+        return options
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+LOG = logging.getLogger(__name__)
+PLACE_KEY = b"\x00place"
+DAMAGED = "DAMAGED"
+BLOCK_CACHE_BYTES = 33_554_432
+WRITE_BUFFER_BYTES = 4_194_304
+# Tombstones leave the changelog after `delete.retention.ms` (a day): a store that did not follow it
+# for longer may still know an erased user.
+TRUSTED_MS = 64_800_000

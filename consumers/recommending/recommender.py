@@ -1,0 +1,384 @@
+"""The recommender: one worker of the group that turns events into lists. Start reading here.
+
+    round     replicated topics -> events -> step -> one transaction -> merge
+    spare     default, owed, overdue and stale lists ride along, or get a transaction of their own
+    takeover  after a rebalance: restore the owned partitions, seek, go on
+    ending    SIGTERM ends the loop between two rounds; anything unexpected ends the process with 75
+
+One thread does all of this. A watchdog thread ends the process when a round hangs, and a third one
+answers HTTP. Knows no ranking: that is `stream_rec/step.py`.
+"""
+
+import logging
+import signal
+import threading
+import time
+
+import numpy as np
+from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from consumers.kafka_io.clients import admin, group_consumer, plain_consumer, plain_producer
+from consumers.kafka_io.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
+from consumers.kafka_io.transaction import Transactor, crash_point
+from consumers.kafka_io.wire import Partitions
+from consumers.processes.watchdog import Watchdog, exit_for_restart
+from consumers.recommending.control import Changes, Control, Own
+from consumers.recommending.learners import Learners
+from consumers.recommending.membership import Membership, Rebalanced
+from consumers.recommending.outbox import Outbox, merge, seal
+from consumers.recommending.profile_store import ProfileStore
+from consumers.recommending.spare_time import Bounds, SpareTime
+from consumers.recommending.verdicts import Verdicts
+from consumers.settings import HEARTBEAT_FILE, Settings
+from consumers.telemetry.health import Answer, Health
+from consumers.telemetry.metrics import RecommenderMetrics, Stamps
+from stream_rec.errors import ConfigurationError
+from stream_rec.publish import Ledger, publish
+from stream_rec.replica import Replica
+from stream_rec.step import Arrival, Context, Step, step
+from stream_rec.warm_up import warm_up
+
+
+class Recommender:
+    """One worker; made, then `run` once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics = topics = Topics(settings.prefix)
+        self.stopping = threading.Event()
+        self.watchdog = Watchdog()
+        self.metrics = RecommenderMetrics()
+        client = admin(settings)
+        count = ensure_topics(
+            client,
+            topics,
+            partitions=settings.partitions,
+            replication_factor=settings.replication_factor,
+        )
+        self.limits = dead_letter_limits(client, topics)
+        self.ids = topic_ids(client, (topics.statistics, topics.profiles))
+        client.close()
+        folder = settings.folder("recommender")
+        self.snapshot = folder / "statistics.snapshot"
+        self.replica = Replica()
+        self.store = ProfileStore(
+            folder, topic_id=self.ids[topics.profiles], hot_profiles=settings.hot_profiles
+        )
+        self.spare = SpareTime(self.replica, self.store)
+        self.ledgers: dict[int, Ledger] = {}
+        self.partitions = Partitions(count)
+        self.rng = np.random.default_rng()
+        self.transactor = Transactor(settings, folder, self.watchdog)
+        self.verdicts = Verdicts(topics)
+        self.learners = Learners(
+            plain_producer(settings), topics.rerankers, settings.slot, self.replica
+        )
+        self.control = Control(
+            plain_consumer(settings),
+            topics,
+            self.replica,
+            self.verdicts,
+            own=Own(worker=self.transactor.incarnation),
+            learners=self.learners,
+        )
+        self.consumer = group_consumer(settings)
+        self.membership = Membership(settings, topics, self.consumer, self.watchdog)
+        self.health = Health(
+            self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
+        )
+        self.caught_up = False
+        self._rested_until = 0.0
+        self._beat_due = 0.0
+        self._moved = time.monotonic()
+        self._list_s = SPARE_S
+        self._next_second = 0.0
+        self._next_minute = time.monotonic() + SNAPSHOT_EVERY_S
+
+    def run(self) -> None:
+        """Serve until `stopping` is set.
+
+        Raises:
+            ConfigurationError: topics, offsets or state do not fit together.
+        """
+        address = self.health.start(self.settings.http_host, self.settings.http_port)
+        LOG.info("recommender %d: http on %s", self.settings.slot, address)
+        with self.watchdog.within(WARM_UP_S, "compiling"):
+            started = time.monotonic()
+            warm_up()
+            LOG.info("compiled code is ready after %.1f s", time.monotonic() - started)
+        self._catch_up()
+        self.membership.join([self.topics.clicks, self.topics.reviews])
+        while not self.stopping.is_set():
+            self.watchdog.tick()
+            self.round()
+        self._close()
+
+    def readiness(self) -> Answer:
+        """Say what readiness rests on."""
+        return {
+            "assigned": self.membership.restored,
+            "replica": self.caught_up,
+            "partitions": ",".join(str(number) for number in sorted(self.store.owned)),
+        }
+
+    def round(self) -> None:
+        """Do one round of the loop."""
+        changes = self.control.poll(most=RECORDS_OF_CONTROL)
+        self._heed(changes)
+        lag = self._lag()
+        wait = self.spare.wait_ms(_now_ms(), POLL_MS) if self.membership.restored else POLL_MS
+        if changes.records >= RECORDS_OF_CONTROL or self.verdicts.waiting:
+            wait = 0
+        batch = self._read(wait, most=max(LEAST_BATCH, min(MOST_BATCH, lag // 2)))
+        if self.membership.changed:
+            self._take_over()
+            return
+        if not self.membership.restored:
+            return
+        crash_point("after_poll")
+        self._each_second(lag)
+        outbox, result, stamps = Outbox(ledgers=self.ledgers), None, Stamps(_now_ms)
+        if batch:
+            self._moved = time.monotonic()
+            stamps.mark("polled")
+            examples = EXAMPLES if lag < MOST_BATCH else EXAMPLES // 4
+            context = self._context(examples, stamps)
+            result = step(self.replica, self.store, self.ledgers, batch, context)
+            stamps.mark("ranked")
+            outbox.add_step(result, {arrival.partition for arrival in batch})
+        self._add_spare(outbox, busy=bool(batch))
+        if self.verdicts.waiting:
+            outbox.add_verdicts(self.verdicts.letters, self.verdicts.records)
+        if outbox.empty:
+            self._idle(lag)
+            return
+        self._commit(outbox, result)
+        if result is not None:
+            stamps.mark("committed")
+            self.metrics.observe_batch(batch, result, stamps)
+            self.spare.look_around(SCAN_BUSY)
+
+    def _context(self, examples: int, stamps: Stamps) -> Context:
+        return Context(
+            worker=self.transactor.incarnation,
+            now_ms=_now_ms(),
+            at_folded=lambda: stamps.mark("folded"),
+            rng=self.rng,
+            examples=examples,
+            partition_of=self.partitions.of_user,
+        )
+
+    def _read(self, wait_ms: int, *, most: int) -> list[Arrival]:
+        try:
+            polled = dict(self.consumer.poll(wait_ms, max_records=most))
+            if polled:
+                # One fetch answers with what came first; what came during the last round is one
+                # more fetch away, and would otherwise wait for a whole round.
+                for place, records in self.consumer.poll(GATHER_MS, max_records=most).items():
+                    polled[place] = [*polled.get(place, ()), *records]
+        except NoOffsetForPartitionError:  # newly assigned and not yet sought: `changed` is set
+            return []
+        except OffsetOutOfRangeError as error:
+            msg = f"the group's position is no longer in the log: {error}; events are lost"
+            raise ConfigurationError(msg) from error
+        kinds = {self.topics.clicks: "click", self.topics.reviews: "review"}
+        return [
+            Arrival(
+                kind=kinds[place.topic],  # type: ignore[arg-type]
+                topic=place.topic,
+                partition=place.partition,
+                offset=record.offset,
+                append_ms=record.timestamp,
+                key=record.key,
+                value=record.value,
+            )
+            for place, records in polled.items()
+            for record in records
+        ]
+
+    def _add_spare(self, outbox: Outbox, *, busy: bool) -> None:
+        """Add lists that are due without an event; how many is bounded by the time they take."""
+        now = time.monotonic()
+        affordable = max(1, int(SPARE_S / self._list_s))
+        resting = now < self._rested_until
+        bounds = Bounds(
+            owed=MOST_OWED,
+            overdue=min(MOST_OVERDUE, affordable) if busy else 0,
+            stalest=0 if busy or resting or self.verdicts.waiting else min(STALEST, affordable),
+        )
+        due = [
+            entry
+            for entry in self.spare.due(_now_ms(), bounds)
+            if (entry.partition, entry.profile.user_id) not in outbox.profiles
+        ]
+        if due:
+            made = publish(self.replica, due, outbox.ledgers, now_ms=_now_ms(), rng=self.rng)
+            outbox.add_lists(made)
+            self.metrics.lists.labels("spare").inc(len(due))
+            took = (time.monotonic() - now) / len(due)
+            self._list_s += 0.1 * (took - self._list_s)
+
+    def _commit(self, outbox: Outbox, result: Step | None) -> None:
+        started = time.monotonic()
+        sealed = seal(outbox, self.topics, self.verdicts.judged, limits=self.limits)
+        written = self.transactor.commit(
+            sealed.records, sealed.offsets, self.consumer.group_metadata()
+        )
+        merge(sealed, self.store, self.topics, written)
+        crash_point("after_merge")
+        self.ledgers = dict(outbox.ledgers)
+        self.verdicts.settled()
+        if outbox.facts is not None:
+            self.control.own.written = written[self.topics.statistics, 0]
+            self.spare.changed()
+        applied = 0
+        if result is not None:
+            applied = sum(n for (_, kind), n in result.outcomes.items() if kind == "applied")
+        self.spare.committed(outbox.profiles, applied=applied)
+        took = time.monotonic() - started
+        self.metrics.commit.observe(took)
+        self.metrics.transactions.inc()
+        for letter in outbox.letters:
+            self.metrics.dead_letters.labels(letter.topic, letter.stage).inc()
+        if result is None:
+            self._rested_until = time.monotonic() + REST_SHARE * took
+        elif started > self._beat_due:  # tells the supervisor that restarts are no loop
+            self._beat_due = started + BEAT_EVERY_S
+            (self.settings.folder("recommender") / HEARTBEAT_FILE).touch()
+
+    def _take_over(self) -> None:
+        try:
+            standings = self.membership.take_over(self.store)
+        except Rebalanced:
+            return
+        self.ledgers = {number: standing.ledger for number, standing in standings.items()}
+        self.metrics.restore.set(self.membership.restore_s)
+        if 0 in standings:
+            self.control.own_verdicts(standings[0].judged)
+        elif self.verdicts.owned:
+            self.control.disown_verdicts()
+        self.spare.taken_over(standings)
+        self._moved = time.monotonic()
+
+    def _heed(self, changes: Changes) -> None:
+        if not changes.records:
+            return
+        sweep = {self.topics.accepted_policies} & set(changes.by_topic) or changes.withdrawn
+        self.spare.changed(sweep_ms=_now_ms() if sweep else None)
+
+    def _each_second(self, lag: int) -> None:
+        now = time.monotonic()
+        if now < self._next_second:
+            return
+        self._next_second = now + 1.0
+        self.learners.exchange(_now_ms())
+        self.metrics.ready.set(self.membership.restored and self.caught_up)
+        self.metrics.lag.set(lag)
+        replica = self.replica
+        sizes = {
+            "catalogue_items": replica.catalogue.count,
+            "encoded_items": replica.encoded_items(),
+            "known_items": len(replica.items),
+            "hot_profiles": self.store.hot_count,
+            "profile_disk_bytes": self.store.disk_bytes(),
+            "partitions": len(self.store.owned),
+            "lists_watched": len(self.spare),
+        }
+        for name, size in sizes.items():
+            self.metrics.state.labels(name).set(size)
+
+    def _idle(self, lag: int) -> None:
+        self.spare.look_around(SCAN_IDLE)
+        self.replica.views.catch_up(self.replica, most=NEIGHBOURS_IDLE)
+        now = time.monotonic()
+        if now > self._next_minute and lag == 0:
+            self._next_minute = now + (5 if not self._snapshot() else SNAPSHOT_EVERY_S)
+        if lag and now - self._moved > STUCK_S:
+            exit_for_restart(f"{lag} records to read and none came for {STUCK_S} s")
+
+    def _snapshot(self) -> bool:
+        self.control.poll(timeout_ms=20)
+        return self.control.snapshot(self.snapshot, self.ids[self.topics.statistics])
+
+    def _lag(self) -> int:
+        lag = 0
+        if self.membership.restored:
+            for place in self.consumer.assignment():
+                high = self.consumer.highwater(place)
+                if high is not None:
+                    behind = high - self.ledgers[place.partition].next_offsets[place.topic]
+                    lag += max(0, behind)
+        return lag
+
+    def _catch_up(self) -> None:
+        """Read the replicated topics to where they end now."""
+        self.control.start(self.snapshot, self.ids[self.topics.statistics])
+        told, records = time.monotonic(), 0
+        while not self.stopping.is_set():
+            self.watchdog.tick("reading the replicated topics")
+            records += self.control.poll(timeout_ms=100, most=2_000).records
+            if self.control.caught_up:
+                break
+            if time.monotonic() - told > TELL_EVERY_S:
+                told = time.monotonic()
+                LOG.info("reading the replicated topics: %d records", records)
+        self.learners.restore()
+        self.caught_up = True
+        LOG.info("replicated topics read: %d records", records)
+
+    def _close(self) -> None:
+        with self.watchdog.within(CLOSE_S, "closing"):
+            until = time.monotonic() + LAST_SNAPSHOT_S
+            while self.caught_up and not self._snapshot() and time.monotonic() < until:
+                continue  # own records are not read back yet; each try waits for some
+            self.consumer.close(autocommit=False)
+            self.learners.close()
+            self.control.close()
+            self.transactor.close()
+            self.store.close_all()
+            self.health.stop()
+        self.watchdog.stop()
+        LOG.info("recommender %d ended", self.settings.slot)
+
+
+def run_recommender(settings: Settings) -> None:
+    """Run one recommender until SIGTERM or SIGINT; any unexpected error ends the process with 75.
+
+    Raises:
+        ConfigurationError: the operator must change something.
+    """
+    try:
+        recommender = Recommender(settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: recommender.stopping.set())
+        recommender.run()
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        exit_for_restart("the recommender failed", error)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+LOG = logging.getLogger(__name__)
+POLL_MS = 50
+GATHER_MS = 3
+LEAST_BATCH, MOST_BATCH = 32, 500
+EXAMPLES = 64
+NEIGHBOURS_IDLE = 32  # new vectors compared with the catalogue in an idle round
+RECORDS_OF_CONTROL = 200
+MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
+# What lists made in spare time may take: an event that comes just then waits for them.
+SPARE_S = 0.008
+# After lists made in spare time the worker is free for events this many times as long as they took.
+REST_SHARE = 4.0
+BEAT_EVERY_S = 1.0
+SCAN_IDLE, SCAN_BUSY = 256, 16
+STUCK_S = 30.0
+SNAPSHOT_EVERY_S = 60.0
+TELL_EVERY_S = 2.0
+CLOSE_S = 10.0
+LAST_SNAPSHOT_S = 3.0
+WARM_UP_S = 900.0

@@ -1,0 +1,89 @@
+"""HTTP of one program: `/livez`, `/readyz`, `/metrics`, served from a thread of its own.
+
+On loopback unless told otherwise. Knows nothing of the program but the three questions it asks;
+a program may add routes.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from consumers.telemetry.metrics import exposition
+
+Answer = dict[str, bool | int | float | str]
+
+
+class Health:
+    """The server of one program; `start` returns once it listens.
+
+    `ready` answers with its reasons: ready when every boolean in it is true. `alive` is true while
+    the loop ticks.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        ready: Callable[[], Answer],
+        alive: Callable[[], bool],
+        routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        self._registry = registry
+        self._ready = ready
+        self._alive = alive
+        self._app = Starlette(
+            routes=[
+                Route("/livez", self._livez),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+                *routes,
+            ]
+        )
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, host: str, port: int) -> str:
+        """Listen on `host:port` (0: a free one) and return the address as `HOST:PORT`."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+        config = uvicorn.Config(self._app, log_level="warning", access_log=False, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="http", daemon=True
+        )
+        self._thread.start()
+        until = time.monotonic() + START_S
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.01)
+        return f"{host}:{listener.getsockname()[1]}"
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=START_S)
+
+    async def _livez(self, _: Request) -> Response:
+        alive = self._alive()
+        return JSONResponse({"alive": alive}, status_code=200 if alive else 503)
+
+    async def _readyz(self, _: Request) -> Response:
+        answer = self._ready()
+        ready = all(value for value in answer.values() if isinstance(value, bool))
+        return JSONResponse({"ready": ready, **answer}, status_code=200 if ready else 503)
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(exposition(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+LOG = logging.getLogger(__name__)
+START_S = 5.0

@@ -1,0 +1,67 @@
+import json
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from consumers.encoding.review_vectors import ReviewVectors
+from stream_rec.items import Item, item_text, text_hash
+
+BARE = Item(item_id="bare", categories=("Strings",))
+
+
+def review(item_id: str, text: str) -> Any:
+    record = {"event_id": text, "user_id": "u", "item_id": item_id, "timestamp": 1, "text": text}
+    return SimpleNamespace(key=b"u", value=json.dumps(record).encode())
+
+
+def by_length(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Texts of even length point east, others north."""
+    return np.array([[1, 0] if len(text) % 2 == 0 else [0, 1] for text in texts], np.float32)
+
+
+@pytest.fixture
+def reviews() -> ReviewVectors:
+    read = ReviewVectors(2)
+    read.take_item("bare", BARE)
+    read.take_item("titled", Item(item_id="titled", title="Six strings"))
+    return read
+
+
+def test_item_without_words_stands_at_the_mean_of_its_reviews(reviews: ReviewVectors) -> None:
+    for text in ("even", "odd"):
+        reviews.take_review(review("bare", text))
+    assert reviews.encode(10, by_length) == 2
+    ((item_id, hashed, vector),) = reviews.grown()
+    assert (item_id, hashed) == ("bare", text_hash(item_text(BARE)))
+    assert vector == pytest.approx([2**-0.5, 2**-0.5])
+
+
+def test_item_with_words_of_its_own_and_strangers_are_passed_over(reviews: ReviewVectors) -> None:
+    reviews.take_review(review("titled", "even"))
+    reviews.take_review(review("stranger", "even"))
+    assert len(reviews) == 0
+
+
+def test_unreadable_review_is_left_to_the_recommender(reviews: ReviewVectors) -> None:
+    reviews.take_review(SimpleNamespace(key=b"u", value=b"{"))
+    assert len(reviews) == 0
+
+
+def test_mean_is_written_again_only_when_reviews_grew_by_a_tenth(reviews: ReviewVectors) -> None:
+    written = 0
+    for number in range(100):
+        reviews.take_review(review("bare", "x" * number))
+        reviews.encode(1, by_length)
+        written += len(list(reviews.grown()))
+    assert 20 < written < 40
+
+
+def test_withdrawn_item_has_no_mean(reviews: ReviewVectors) -> None:
+    reviews.take_review(review("bare", "even"))
+    reviews.take_item("bare", None)
+    reviews.encode(1, by_length)
+    assert not list(reviews.grown())
