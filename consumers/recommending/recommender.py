@@ -15,7 +15,6 @@ import threading
 import time
 
 import numpy as np
-from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from consumers.kafka_io.clients import admin, group_consumer, plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
@@ -23,19 +22,21 @@ from consumers.kafka_io.transaction import Transactor, crash_point
 from consumers.kafka_io.wire import Partitions
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.recommending.control import Changes, Control, Own
+from consumers.recommending.intake import Intake
 from consumers.recommending.learners import Learners
 from consumers.recommending.membership import Membership, Rebalanced
 from consumers.recommending.outbox import Outbox, merge, seal
 from consumers.recommending.profile_store import ProfileStore
-from consumers.recommending.spare_time import Bounds, SpareTime
+from consumers.recommending.spare_lists import SpareLists
+from consumers.recommending.spare_time import SpareTime
 from consumers.recommending.verdicts import Verdicts
 from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import RecommenderMetrics, Stamps
 from stream_rec.errors import ConfigurationError
-from stream_rec.publish import Ledger, publish
+from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
-from stream_rec.step import Arrival, Context, Step, step
+from stream_rec.step import Context, Step, step
 from stream_rec.warm_up import warm_up
 
 
@@ -68,6 +69,7 @@ class Recommender:
         self.ledgers: dict[int, Ledger] = {}
         self.partitions = Partitions(count)
         self.rng = np.random.default_rng()
+        self.spare_lists = SpareLists(self.replica, self.spare, self.rng)
         self.transactor = Transactor(settings, folder, self.watchdog)
         self.verdicts = Verdicts(topics)
         self.learners = Learners(
@@ -82,15 +84,14 @@ class Recommender:
             learners=self.learners,
         )
         self.consumer = group_consumer(settings)
+        self.intake = Intake(self.consumer, topics)
         self.membership = Membership(settings, topics, self.consumer, self.watchdog)
         self.health = Health(
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
         self.caught_up = False
-        self._rested_until = 0.0
         self._beat_due = 0.0
         self._moved = time.monotonic()
-        self._list_s = SPARE_S
         self._next_second = 0.0
         self._next_minute = time.monotonic() + SNAPSHOT_EVERY_S
 
@@ -107,7 +108,7 @@ class Recommender:
             warm_up()
             LOG.info("compiled code is ready after %.1f s", time.monotonic() - started)
         self._catch_up()
-        self.membership.join([self.topics.clicks, self.topics.reviews])
+        self.membership.join(self.intake.topics)
         while not self.stopping.is_set():
             self.watchdog.tick()
             self.round()
@@ -125,11 +126,11 @@ class Recommender:
         """Do one round of the loop."""
         changes = self.control.poll(most=RECORDS_OF_CONTROL)
         self._heed(changes)
-        lag = self._lag()
+        lag = self.intake.lag(self.ledgers) if self.membership.restored else 0
         wait = self.spare.wait_ms(_now_ms(), POLL_MS) if self.membership.restored else POLL_MS
         if changes.records >= RECORDS_OF_CONTROL or self.verdicts.waiting:
             wait = 0
-        batch = self._read(wait, most=max(LEAST_BATCH, min(MOST_BATCH, lag // 2)))
+        batch = self.intake.read(wait, most=max(LEAST_BATCH, min(MOST_BATCH, lag // 2)))
         if self.membership.changed:
             self._take_over()
             return
@@ -146,7 +147,10 @@ class Recommender:
             result = step(self.replica, self.store, self.ledgers, batch, context)
             stamps.mark("ranked")
             outbox.add_step(result, {arrival.partition for arrival in batch})
-        self._add_spare(outbox, busy=bool(batch))
+        made = self.spare_lists.add(
+            outbox, _now_ms(), events=bool(batch), work=bool(self.verdicts.waiting)
+        )
+        self.metrics.lists.labels("spare").inc(made)
         if self.verdicts.waiting:
             outbox.add_verdicts(self.verdicts.letters, self.verdicts.records)
         if outbox.empty:
@@ -167,56 +171,6 @@ class Recommender:
             examples=examples,
             partition_of=self.partitions.of_user,
         )
-
-    def _read(self, wait_ms: int, *, most: int) -> list[Arrival]:
-        try:
-            polled = dict(self.consumer.poll(wait_ms, max_records=most))
-            if polled:
-                # One fetch answers with what came first; what came during the last round is one
-                # more fetch away, and would otherwise wait for a whole round.
-                for place, records in self.consumer.poll(GATHER_MS, max_records=most).items():
-                    polled[place] = [*polled.get(place, ()), *records]
-        except NoOffsetForPartitionError:  # newly assigned and not yet sought: `changed` is set
-            return []
-        except OffsetOutOfRangeError as error:
-            msg = f"the group's position is no longer in the log: {error}; events are lost"
-            raise ConfigurationError(msg) from error
-        kinds = {self.topics.clicks: "click", self.topics.reviews: "review"}
-        return [
-            Arrival(
-                kind=kinds[place.topic],  # type: ignore[arg-type]
-                topic=place.topic,
-                partition=place.partition,
-                offset=record.offset,
-                append_ms=record.timestamp,
-                key=record.key,
-                value=record.value,
-            )
-            for place, records in polled.items()
-            for record in records
-        ]
-
-    def _add_spare(self, outbox: Outbox, *, busy: bool) -> None:
-        """Add lists that are due without an event; how many is bounded by the time they take."""
-        now = time.monotonic()
-        affordable = max(1, int(SPARE_S / self._list_s))
-        resting = now < self._rested_until
-        bounds = Bounds(
-            owed=MOST_OWED,
-            overdue=min(MOST_OVERDUE, affordable) if busy else 0,
-            stalest=0 if busy or resting or self.verdicts.waiting else min(STALEST, affordable),
-        )
-        due = [
-            entry
-            for entry in self.spare.due(_now_ms(), bounds)
-            if (entry.partition, entry.profile.user_id) not in outbox.profiles
-        ]
-        if due:
-            made = publish(self.replica, due, outbox.ledgers, now_ms=_now_ms(), rng=self.rng)
-            outbox.add_lists(made)
-            self.metrics.lists.labels("spare").inc(len(due))
-            took = (time.monotonic() - now) / len(due)
-            self._list_s += 0.1 * (took - self._list_s)
 
     def _commit(self, outbox: Outbox, result: Step | None) -> None:
         started = time.monotonic()
@@ -241,7 +195,7 @@ class Recommender:
         for letter in outbox.letters:
             self.metrics.dead_letters.labels(letter.topic, letter.stage).inc()
         if result is None:
-            self._rested_until = time.monotonic() + REST_SHARE * took
+            self.spare_lists.rest(took)
         elif started > self._beat_due:  # tells the supervisor that restarts are no loop
             self._beat_due = started + BEAT_EVERY_S
             (self.settings.folder("recommender") / HEARTBEAT_FILE).touch()
@@ -300,16 +254,6 @@ class Recommender:
         self.control.poll(timeout_ms=20)
         return self.control.snapshot(self.snapshot, self.ids[self.topics.statistics])
 
-    def _lag(self) -> int:
-        lag = 0
-        if self.membership.restored:
-            for place in self.consumer.assignment():
-                high = self.consumer.highwater(place)
-                if high is not None:
-                    behind = high - self.ledgers[place.partition].next_offsets[place.topic]
-                    lag += max(0, behind)
-        return lag
-
     def _catch_up(self) -> None:
         """Read the replicated topics to where they end now."""
         self.control.start(self.snapshot, self.ids[self.topics.statistics])
@@ -364,16 +308,10 @@ def _now_ms() -> int:
 
 LOG = logging.getLogger(__name__)
 POLL_MS = 50
-GATHER_MS = 3
 LEAST_BATCH, MOST_BATCH = 32, 500
 EXAMPLES = 64
 NEIGHBOURS_IDLE = 32  # new vectors compared with the catalogue in an idle round
 RECORDS_OF_CONTROL = 200
-MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
-# What lists made in spare time may take: an event that comes just then waits for them.
-SPARE_S = 0.008
-# After lists made in spare time the worker is free for events this many times as long as they took.
-REST_SHARE = 4.0
 BEAT_EVERY_S = 1.0
 SCAN_IDLE, SCAN_BUSY = 256, 16
 STUCK_S = 30.0

@@ -1,0 +1,72 @@
+"""The events as they come: polled from the group's partitions, in their order, with what is left.
+
+Knows where each partition is to be read from only through the ledgers it is given.
+"""
+
+from collections.abc import Mapping
+
+from kafka import KafkaConsumer
+from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from consumers.kafka_io.topics import Topics
+from stream_rec.errors import ConfigurationError
+from stream_rec.events import Kind
+from stream_rec.publish import Ledger
+from stream_rec.step import Arrival
+
+
+class Intake:
+    """The reader of the topics that are partitioned by user; used by the loop's thread alone."""
+
+    def __init__(self, consumer: KafkaConsumer, topics: Topics) -> None:
+        self._consumer = consumer
+        self._kinds: dict[str, Kind] = {topics.clicks: "click", topics.reviews: "review"}
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics read; every member of the group must read the same."""
+        return list(self._kinds)
+
+    def read(self, wait_ms: int, *, most: int) -> list[Arrival]:
+        """Return up to about twice `most` records that are there, or come within `wait_ms`.
+
+        Raises:
+            ConfigurationError: the group's position has been deleted from the log.
+        """
+        try:
+            polled = dict(self._consumer.poll(wait_ms, max_records=most))
+            if polled:
+                # One fetch answers with what came first; what came during the last round is one
+                # more fetch away, and would otherwise wait for a whole round.
+                for place, records in self._consumer.poll(GATHER_MS, max_records=most).items():
+                    polled[place] = [*polled.get(place, ()), *records]
+        except NoOffsetForPartitionError:  # newly assigned and not yet sought
+            return []
+        except OffsetOutOfRangeError as error:
+            msg = f"the group's position is no longer in the log: {error}; events are lost"
+            raise ConfigurationError(msg) from error
+        return [
+            Arrival(
+                kind=self._kinds[place.topic],
+                topic=place.topic,
+                partition=place.partition,
+                offset=record.offset,
+                append_ms=record.timestamp,
+                key=record.key,
+                value=record.value,
+            )
+            for place, records in polled.items()
+            for record in records
+        ]
+
+    def lag(self, ledgers: Mapping[int, Ledger]) -> int:
+        """Return how many records are known to wait beyond what the ledgers have counted."""
+        lag = 0
+        for place in self._consumer.assignment():
+            high = self._consumer.highwater(place)
+            if high is not None:
+                lag += max(0, high - ledgers[place.partition].next_offsets[place.topic])
+        return lag
+
+
+GATHER_MS = 3
