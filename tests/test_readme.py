@@ -16,6 +16,7 @@ FOLDERS = {
     "stream_rec/catalogue": "what is known of items from the catalogue",
     "stream_rec/experts": "first opinions on what comes next",
     "stream_rec/ranking": "from opinions to a list",
+    "stream_rec/adapters": "what the recommender knows of adapters: bundles, evidence, their life",
     "stream_rec/language_model": "the only place with torch",
     "stream_rec/simulation": "the shop of the demo and the tests",
     "consumers": "the only place with Kafka, processes and the network",

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rec.adapters.checkpoint import Checkpoint
 from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.adapter import merge_adapter
 from stream_rec.language_model.backbone import Backbone
-from stream_rec.language_model.checkpoint import Checkpoint
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained, asked_weights

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream_rec.errors import CheckpointRejected, TrainingFailed
-from stream_rec.language_model.backbone import Backbone
-from stream_rec.language_model.checkpoint import (
+from stream_rec.adapters.checkpoint import (
     FORMAT,
     Checkpoint,
     Manifest,
     read_checkpoint,
     write_checkpoint,
 )
+from stream_rec.errors import CheckpointRejected, TrainingFailed
+from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.learning_round import (
     Candidate,
     Catalogue,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream_rec.language_model.shadow import (
+from stream_rec.adapters.shadow import (
     Evidence,
     PromotionWatch,
     decide,

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_rec.errors import CheckpointRejected
-from stream_rec.language_model import checkpoint as checkpoints
-from stream_rec.language_model.checkpoint import (
+from stream_rec.adapters import checkpoint as checkpoints
+from stream_rec.adapters.checkpoint import (
     FORMAT,
     Checkpoint,
     Manifest,
@@ -19,6 +18,7 @@ from stream_rec.language_model.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from stream_rec.errors import CheckpointRejected
 
 FILES = ("adapter.safetensors", "tower.safetensors", "vectors.safetensors", "manifest.json")
 
