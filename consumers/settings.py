@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 
 from stream_rec.errors import ConfigurationError
@@ -70,7 +71,9 @@ class Settings:
 
     `slot` numbers the workers of one group from 0: it is the static membership in the group and
     names the folder of local state, so two live processes never share one. `replication_factor`
-    None means 3, or as many brokers as there are.
+    None means 3, or as many brokers as there are. `http_token` guards what is asked over HTTP and
+    is demanded off loopback; `http_names` are the names, separated by commas, by which others may
+    ask beside the address.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
@@ -84,6 +87,9 @@ class Settings:
     model: str = "minilm"
     device: str = "auto"
     hot_profiles: int = 10_000
+    checkpoints: str = ""  # any fsspec URL; empty: under data_dir
+    http_token: str | None = field(default=None, repr=False)
+    http_names: str = ""
     security: Security = field(default_factory=Security)
 
     def __post_init__(self) -> None:
@@ -98,11 +104,35 @@ class Settings:
         if self.device not in {"auto", "cpu", "cuda"}:
             msg = f"device {self.device!r} is none of auto, cpu, cuda"
             raise ConfigurationError(msg)
+        if self.http_token is None and not self.on_loopback:
+            msg = (
+                f"HTTP on {self.http_host} is open to others: set STREAM_REC_HTTP_TOKEN, or "
+                "STREAM_REC_HTTP_TOKEN_FILE to a file that holds it"
+            )
+            raise ConfigurationError(msg)
+        if self.http_token is not None and not re.fullmatch(r"[!-~]{16,}", self.http_token):
+            msg = "the HTTP token must be 16 or more printable ASCII characters without spaces"
+            raise ConfigurationError(msg)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can ask over HTTP."""
+        if self.http_host == "localhost":
+            return True
+        try:
+            return ip_address(self.http_host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def group_id(self) -> str:
         """The consumer group of all recommenders of this prefix."""
         return f"{self.prefix}.recommender"
+
+    @property
+    def checkpoint_root(self) -> str:
+        """Where bundles of adapters are, as fsspec understands it; the same for all programs."""
+        return self.checkpoints or str(self.data_dir.absolute() / "checkpoints")
 
     def folder(self, program: str) -> Path:
         """Return the folder of local state of `program` in this slot, made if missing."""
@@ -128,6 +158,8 @@ def settings_from_environment(
         given = options.pop(item.name, None)
         if item.name == "security":
             values["security"] = given if given is not None else _security(env)
+        elif item.name in SECRETS:
+            values[item.name] = given or _secret(env, f"STREAM_REC_{item.name.upper()}")
         elif given is not None:
             values[item.name] = _typed(item.name, given)
         elif (text := env.get(f"STREAM_REC_{item.name.upper()}")) not in {None, ""}:
@@ -158,18 +190,23 @@ def _security(env: Mapping[str, str]) -> Security:
     values: dict[str, object] = {}
     for item in fields(Security):
         name = f"STREAM_REC_{item.name.upper()}"
-        text = env.get(name)
-        if item.name in SECRETS and not text and (path := env.get(f"{name}_FILE")):
-            try:
-                text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-            except OSError as error:
-                msg = f"{name}_FILE cannot be read: {error.strerror}"
-                raise ConfigurationError(msg) from error
-        if text:
+        if text := _secret(env, name) if item.name in SECRETS else env.get(name):
             values[item.name] = text
     if "ssl_check_hostname" in values:
         values["ssl_check_hostname"] = str(values["ssl_check_hostname"]).lower() not in FALSE
     return Security(**values)  # type: ignore[arg-type]
+
+
+def _secret(env: Mapping[str, str], name: str) -> str | None:
+    """Return what the variable says, or the file that `<name>_FILE` names."""
+    text, path = env.get(name), env.get(f"{name}_FILE")
+    if not text and path:
+        try:
+            text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"{name}_FILE cannot be read: {getattr(error, 'strerror', error)}"
+            raise ConfigurationError(msg) from error
+    return text or None
 
 
 def _typed(name: str, value: object) -> object:
@@ -188,7 +225,7 @@ def _typed(name: str, value: object) -> object:
 HEARTBEAT_FILE = "heartbeat"
 PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
-SECRETS = frozenset({"sasl_password", "ssl_password", "sasl_username"})
+SECRETS = frozenset({"sasl_password", "ssl_password", "sasl_username", "http_token"})
 FALSE = frozenset({"0", "false", "no", "off"})
 INTEGERS = frozenset({"slot", "partitions", "replication_factor", "http_port", "hot_profiles"})
 BOUNDS = (

@@ -2,7 +2,8 @@
 
     adapter.safetensors   weights of the LoRA adapter
     tower.safetensors     the item tower
-    vectors.safetensors   item ids and float16 vectors of the catalogue
+    vectors.safetensors   of the catalogue: item ids, where the tower puts them, text vectors under
+                          the adapter, which text each was made from
     manifest.json         checksums of the three, base model hash, offsets, metrics, policy, version
 
 Order of steps: 1 the three files into a temporary folder, synced; 2 the manifest, synced; 3 the
@@ -39,6 +40,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     format: int
     scenario: str
     version: int
+    text_version: int  # whose adapter read the texts; 0 is the frozen model
     base_model: str
     base_model_hash: str
     dimension: int
@@ -54,11 +56,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A bundle in memory; ``vectors`` is ``(items, dimension)``, one row an item id."""
+    """A bundle in memory, one row an item id.
+
+    ``vectors`` ``(items, dimension)`` is where the tower puts items, ``text`` of the same shape
+    their texts under the adapter alone, ``text_hash`` ``(items,)`` is ``items.text_hash`` of each
+    text: an item whose text has changed since then needs encoding.
+    """
 
     manifest: Manifest
     item_ids: tuple[str, ...]
     vectors: NDArray[np.float16]
+    text: NDArray[np.float16]
+    text_hash: NDArray[np.uint64]
     adapter: Arrays = field(default_factory=dict)
     tower: Arrays = field(default_factory=dict)
 
@@ -83,6 +92,8 @@ def write_checkpoint(root: str, checkpoint: Checkpoint) -> str:
             {
                 "ids": _packed(checkpoint.item_ids),
                 "vectors": np.ascontiguousarray(checkpoint.vectors),
+                "text": np.ascontiguousarray(checkpoint.text),
+                "text_hash": np.ascontiguousarray(checkpoint.text_hash),
             }
         ),
     }
@@ -129,12 +140,14 @@ def read_checkpoint(root: str, scenario: str, version: int, *, base_model_hash: 
             arrays[name] = load(body)
         except (SafetensorError, ValueError, KeyError) as error:
             _refuse(where, f"{name} cannot be read: {error}")
-    if set(arrays[_VECTORS]) != {"ids", "vectors"}:
+    if set(arrays[_VECTORS]) != {"ids", "vectors", "text", "text_hash"}:
         _refuse(where, f"{_VECTORS} holds {sorted(arrays[_VECTORS])}")
     checkpoint = Checkpoint(
         manifest=manifest,
         item_ids=_unpacked(arrays[_VECTORS]["ids"], where),
         vectors=arrays[_VECTORS]["vectors"],
+        text=arrays[_VECTORS]["text"],
+        text_hash=arrays[_VECTORS]["text_hash"],
         adapter=arrays[_ADAPTER],
         tower=arrays[_TOWER],
     )
@@ -177,20 +190,29 @@ def _check_contents(checkpoint: Checkpoint) -> None:
     if manifest.format != FORMAT:
         _refuse(where, f"format {manifest.format}, this program reads {FORMAT}")
     wanted = (manifest.items, manifest.dimension)
-    if (
-        vectors.shape != wanted
-        or vectors.dtype != np.float16
-        or len(checkpoint.item_ids) != wanted[0]
+    if len(checkpoint.item_ids) != wanted[0] or any(
+        array.shape != wanted or array.dtype != np.float16 for array in (vectors, checkpoint.text)
     ):
-        found = f"{vectors.shape} {vectors.dtype} and {len(checkpoint.item_ids)} ids"
-        _refuse(where, f"vectors must be {wanted} float16 with as many ids, they are {found}")
+        found = f"{_kind(vectors)}, {_kind(checkpoint.text)}, {len(checkpoint.item_ids)} ids"
+        _refuse(where, f"vectors and text must be {wanted} float16 with as many ids, are {found}")
+    hashes = checkpoint.text_hash
+    if hashes.shape != wanted[:1] or hashes.dtype != np.uint64:
+        _refuse(where, f"text hashes must be {wanted[:1]} uint64, are {_kind(hashes)}")
     if len(set(checkpoint.item_ids)) != len(checkpoint.item_ids):
         _refuse(where, "an item id occurs twice")
-    groups = {_ADAPTER: checkpoint.adapter, _TOWER: checkpoint.tower, _VECTORS: {"": vectors}}
+    groups = {
+        _ADAPTER: checkpoint.adapter,
+        _TOWER: checkpoint.tower,
+        _VECTORS: {"vectors": vectors, "text": checkpoint.text},
+    }
     for name, arrays in groups.items():
         for key, array in arrays.items():
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
                 _refuse(where, f"{name} {key} holds NaN or Inf")
+
+
+def _kind(array: NDArray[Any]) -> str:
+    return f"{array.shape} {array.dtype}"
 
 
 def _manifest(body: bytes, where: str) -> Manifest:
@@ -264,7 +286,7 @@ def _digest(body: bytes) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-FORMAT = 1
+FORMAT = 2
 _ADAPTER = "adapter.safetensors"
 _TOWER = "tower.safetensors"
 _VECTORS = "vectors.safetensors"

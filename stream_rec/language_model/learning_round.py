@@ -68,7 +68,8 @@ class Candidate:
 
     adapter: dict[str, NDArray[Any]]
     tower: dict[str, NDArray[Any]]
-    vectors: NDArray[np.float16]  # (items, dimension)
+    vectors: NDArray[np.float16]  # (items, dimension), where the tower puts the texts
+    text: NDArray[np.float16]  # (items, dimension), the texts under the adapter alone
     verdict: Verdict
     metrics: dict[str, float]
 
@@ -123,6 +124,7 @@ def learning_round(
         adapter=adapter,
         tower=tower_arrays(tower),
         vectors=vectors.astype(np.float16),
+        text=text.astype(np.float16),
         verdict=verdict,
         metrics=metrics | {"tower_steps": tower.steps, "tower_loss": tower.held_out_loss},
     )

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from stream_rec.errors import CheckpointRejected, TrainingFailed
+from stream_rec.adapters.tower import TOWER_ARRAYS, centre_texts, check_tower, place
+from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.next_item_examples import NextItems, decayed_recency
 
 
@@ -60,12 +61,10 @@ def tower_vectors(
     Rows are those of training time and new ones after them, which have no residual; without
     ``residuals`` all are new. A text of zeros without a residual stays zero.
     """
-    centred = _centred(text, tower.centre)
-    moved: NDArray[np.float32] = (centred + centred @ tower.down @ tower.up).astype(np.float32)
     known = min(len(text), len(tower.residual)) if residuals else 0
-    moved[:known] += tower.residual[:known]
-    norms = np.linalg.norm(moved, axis=1, keepdims=True)
-    return (moved / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+    rows = np.full(len(text), -1, np.int64)
+    rows[:known] = np.arange(known)
+    return place({name: getattr(tower, name) for name in TOWER_ARRAYS}, text, rows)
 
 
 def train_tower(
@@ -104,7 +103,7 @@ def train_tower(
 def tower_arrays(tower: Tower) -> dict[str, NDArray[np.float32]]:
     """Return all of a tower as arrays, for a checkpoint."""
     numbers = np.array([tower.temperature, tower.steps, tower.held_out_loss], np.float32)
-    parts = {name: getattr(tower, name) for name in _ARRAYS}
+    parts = {name: getattr(tower, name) for name in TOWER_ARRAYS}
     return parts | {"numbers": numbers}
 
 
@@ -114,19 +113,10 @@ def tower_of_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> Tower:
     Raises:
         CheckpointRejected: something is missing or of another shape.
     """
-    if set(arrays) != {*_ARRAYS, "numbers"} or arrays["numbers"].shape != (3,):
-        message = f"these arrays are no tower: {sorted(arrays)}"
-        raise CheckpointRejected(message)
-    dimension, rank = arrays["down"].shape
-    wanted = {"centre": (dimension,), "up": (rank, dimension)}
-    if any(arrays[name].shape != shape for name, shape in wanted.items()) or (
-        arrays["residual"].shape[1:] != (dimension,)
-    ):
-        message = "the tower's arrays do not fit each other"
-        raise CheckpointRejected(message)
+    check_tower(arrays)
     temperature, steps, loss = arrays["numbers"].tolist()
     return Tower(
-        **{name: arrays[name] for name in _ARRAYS},
+        **{name: arrays[name] for name in TOWER_ARRAYS},
         temperature=temperature,
         steps=int(steps),
         held_out_loss=loss,
@@ -151,7 +141,7 @@ class _Fit(nn.Module):
         self.place[self.known] = np.arange(len(self.known))
         written = text[np.any(text != 0, axis=1)]
         self.centre = written.mean(axis=0) if len(written) else np.zeros(self.dimension, np.float32)
-        self.text = torch.from_numpy(_centred(text[self.known], self.centre))
+        self.text = torch.from_numpy(centre_texts(text[self.known], self.centre))
         self.examples = examples
         self.settings = settings
         self.random = torch.Generator().manual_seed(seed)
@@ -254,17 +244,6 @@ def _state(fit: _Fit) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in fit.state_dict().items()}
 
 
-def _centred(text: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Subtract the mean text and scale to length one; a text of zeros stays zero.
-
-    Vectors of a language model share one large direction, which hides how they differ.
-    """
-    moved = np.where(np.any(text != 0, axis=1, keepdims=True), text - centre, 0.0)
-    norms = np.linalg.norm(moved, axis=1, keepdims=True)
-    return (moved / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-
-
-_ARRAYS = ("centre", "down", "up", "residual", "recency")
 _FEWEST = 32
 _MOST_HELD_OUT = 1000
 _START_TEMPERATURE = 16.0

@@ -29,6 +29,7 @@ def bundle(version: int = 1, scenario: str = "default", **changes: Any) -> Check
         format=FORMAT,
         scenario=scenario,
         version=version,
+        text_version=version,
         base_model="tiny",
         base_model_hash="abc",
         dimension=8,
@@ -43,6 +44,8 @@ def bundle(version: int = 1, scenario: str = "default", **changes: Any) -> Check
         manifest=manifest,
         item_ids=("a", "b\n", "ü"),
         vectors=rng.random((3, 8)).astype(np.float16),
+        text=rng.random((3, 8)).astype(np.float16),
+        text_hash=np.array([1, 2**63 + 1, 2**64 - 1], np.uint64),
         adapter={"layer.lora_A": rng.random((2, 8)).astype(np.float32)},
         tower={"residual": rng.random((3, 8)).astype(np.float32)},
     )
@@ -50,7 +53,7 @@ def bundle(version: int = 1, scenario: str = "default", **changes: Any) -> Check
 
 
 def _replace(whole: Checkpoint, changes: dict[str, Any]) -> Checkpoint:
-    names = ("manifest", "item_ids", "vectors", "adapter", "tower")
+    names = ("manifest", "item_ids", "vectors", "text", "text_hash", "adapter", "tower")
     return Checkpoint(**{name: changes.get(name, getattr(whole, name)) for name in names})
 
 
@@ -64,6 +67,8 @@ def test_written_bundle_is_read_back_whole(tmp_path: Path) -> None:
     found, written = read(tmp_path), bundle()
     assert found.item_ids == written.item_ids
     np.testing.assert_array_equal(found.vectors, written.vectors)
+    np.testing.assert_array_equal(found.text, written.text)
+    np.testing.assert_array_equal(found.text_hash, written.text_hash)
     np.testing.assert_array_equal(found.adapter["layer.lora_A"], written.adapter["layer.lora_A"])
     np.testing.assert_array_equal(found.tower["residual"], written.tower["residual"])
     assert found.manifest.offsets == {"stream-rec.events.clicks-0": [10, 90]}
@@ -142,6 +147,10 @@ def test_bundle_under_another_name_is_refused(tmp_path: Path) -> None:
         ({"vectors": np.zeros((2, 8), np.float16)}, "must be"),
         ({"vectors": np.zeros((3, 8), np.float32)}, "must be"),
         ({"vectors": np.full((3, 8), np.nan, np.float16)}, "NaN"),
+        ({"text": np.zeros((2, 8), np.float16)}, "must be"),
+        ({"text": np.full((3, 8), np.nan, np.float16)}, "NaN"),
+        ({"text_hash": np.zeros(2, np.uint64)}, "must be"),
+        ({"text_hash": np.zeros(3, np.float32)}, "must be"),
         ({"adapter": {"w": np.full((2, 2), np.inf, np.float32)}}, "NaN or Inf"),
         ({"tower": {"w": np.full((2, 2), np.nan, np.float32)}}, "NaN"),
         ({"item_ids": ("a", "b", "b")}, "twice"),

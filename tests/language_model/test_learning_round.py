@@ -14,6 +14,7 @@ from stream_rec.adapters.checkpoint import (
     write_checkpoint,
 )
 from stream_rec.errors import CheckpointRejected, TrainingFailed
+from stream_rec.items import text_hash
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.learning_round import (
     Candidate,
@@ -73,6 +74,7 @@ def stored(root: Path, backbone: Backbone, candidate: Candidate, version: int = 
         format=FORMAT,
         scenario="default",
         version=version,
+        text_version=version,
         base_model=backbone.name,
         base_model_hash=backbone.model_hash,
         dimension=backbone.dimension,
@@ -87,6 +89,8 @@ def stored(root: Path, backbone: Backbone, candidate: Candidate, version: int = 
         manifest=manifest,
         item_ids=tuple(SHOP.item_ids),
         vectors=candidate.vectors,
+        text=candidate.text,
+        text_hash=np.array([text_hash(text) for text in SHOP.texts], np.uint64),
         adapter=candidate.adapter,
         tower=candidate.tower,
     )
