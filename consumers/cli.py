@@ -12,6 +12,7 @@ import typer
 from consumers import terminal
 from consumers.commands.operate import operate
 from consumers.commands.options import state
+from consumers.commands.preparing import preparing
 from consumers.commands.programs import programs
 from stream_rec.errors import ConfigurationError, InvalidPolicy, StreamRecError
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(programs)
+app.add_typer(preparing)
 app.add_typer(operate)
 
 
