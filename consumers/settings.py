@@ -173,6 +173,21 @@ def settings_from_environment(
     return Settings(**values)  # type: ignore[arg-type]
 
 
+def secrets_and_security(settings: Settings) -> dict[str, str]:
+    """Return the variables that tell a child process how brokers are reached, and the token.
+
+    By environment only: arguments can be read by every user of the machine.
+    """
+    said = {
+        f"STREAM_REC_{item.name.upper()}": str(value)
+        for item in fields(Security)
+        if (value := getattr(settings.security, item.name)) is not None
+    }
+    if settings.http_token is not None:
+        said["STREAM_REC_HTTP_TOKEN"] = settings.http_token
+    return said
+
+
 def host_and_port(text: str) -> tuple[str, int]:
     """Split `HOST:PORT`; an IPv6 host stands in brackets.
 
@@ -206,6 +221,9 @@ def _secret(env: Mapping[str, str], name: str) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{name}_FILE cannot be read: {getattr(error, 'strerror', error)}"
             raise ConfigurationError(msg) from error
+        if not text:
+            msg = f"{name}_FILE is empty"
+            raise ConfigurationError(msg)
     return text or None
 
 

@@ -124,7 +124,7 @@ class Encoder:
             ModelUnavailable: the model cannot be loaded.
             ConfigurationError: the topics do not fit together.
         """
-        address = self.health.start(self.settings.http_host, self.settings.http_port)
+        address = self.health.start(self.settings)
         LOG.info("encoder: http on %s", address)
         with self.watchdog.within(LOAD_S, "loading the model"):
             name = self.settings.model

@@ -30,8 +30,14 @@ from consumers.processes import child_process
 from consumers.processes.child_output import Echo
 from consumers.processes.embedded_broker import answers, plan_broker
 from consumers.processes.supervisor import Child, Supervisor
-from consumers.settings import HEARTBEAT_FILE, Settings, host_and_port
+from consumers.settings import (
+    HEARTBEAT_FILE,
+    Settings,
+    host_and_port,
+    secrets_and_security,
+)
 from consumers.telemetry.health import Health
+from consumers.telemetry.http_guard import bearer
 from consumers.telemetry.merged_metrics import registry_of
 from stream_rec.errors import ConfigurationError
 
@@ -179,7 +185,7 @@ class Installation:
             argv=(*self._plan.command, name),
             env=environment(settings, address),
             stage=1,
-            ready=lambda: says_ready(address),
+            ready=lambda: says_ready(address, settings.http_token),
             heartbeat=settings.folder(name) / HEARTBEAT_FILE,
         )
         return child, address
@@ -194,7 +200,7 @@ def own_command() -> tuple[str, ...]:
 
 
 def environment(settings: Settings, http: str) -> dict[str, str]:
-    """Return what a program is told; secrets and the rest it inherits."""
+    """Return what a program is told beside what it inherits."""
     return {
         "STREAM_REC_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "STREAM_REC_PREFIX": settings.prefix,
@@ -206,6 +212,7 @@ def environment(settings: Settings, http: str) -> dict[str, str]:
         "STREAM_REC_CHECKPOINTS": settings.checkpoint_root,
         "STREAM_REC_HTTP": http,
         "PYTHONUNBUFFERED": "1",
+        **secrets_and_security(settings),
     }
 
 
@@ -236,11 +243,11 @@ def read_ready(folder: Path) -> Ready | None:
     return ready if child_process.mark(ready.pid) is not None else None
 
 
-def says_ready(address: str) -> bool:
+def says_ready(address: str, token: str | None = None) -> bool:
     """Ask a program whether it is ready; one that does not answer is not."""
     connection = HTTPConnection(*host_and_port(address), timeout=0.5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", "/readyz", headers=bearer(token))
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False
@@ -273,15 +280,11 @@ def _answering(
 ) -> Iterator[str]:
     """Serve the HTTP of the whole and give its address."""
     health = Health(
-        registry_of(programs),
+        registry_of(programs, settings.http_token),
         ready=lambda: {"programs": supervisor.all_ready()},
         alive=lambda: True,
     )
-    try:
-        address = health.start(settings.http_host, settings.http_port)
-    except OSError as error:
-        msg = f"cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}"
-        raise ConfigurationError(msg) from error
+    address = health.start(settings)
     try:
         yield address
     finally:

@@ -101,7 +101,7 @@ class Recommender:
         Raises:
             ConfigurationError: topics, offsets or state do not fit together.
         """
-        address = self.health.start(self.settings.http_host, self.settings.http_port)
+        address = self.health.start(self.settings)
         LOG.info("recommender %d: http on %s", self.settings.slot, address)
         with self.watchdog.within(WARM_UP_S, "compiling"):
             started = time.monotonic()

@@ -1,7 +1,7 @@
 """HTTP of one program: `/livez`, `/readyz`, `/metrics`, served from a thread of its own.
 
-On loopback unless told otherwise. Knows nothing of the program but the three questions it asks;
-a program may add routes.
+On loopback unless told otherwise; `http_guard.py` decides who may ask. Knows nothing of the program
+but the three questions it asks; a program may add routes.
 """
 
 import logging
@@ -17,7 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from consumers.settings import Settings
+from consumers.telemetry.http_guard import Guard
 from consumers.telemetry.metrics import exposition
+from stream_rec.errors import ConfigurationError
 
 Answer = dict[str, bool | int | float | str]
 
@@ -51,11 +54,26 @@ class Health:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, host: str, port: int) -> str:
-        """Listen on `host:port` (0: a free one) and return the address as `HOST:PORT`."""
+    def start(self, settings: Settings) -> str:
+        """Listen where the settings say (port 0: a free one); return the address as `HOST:PORT`.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        host, port = settings.http_host, settings.http_port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-        config = uvicorn.Config(self._app, log_level="warning", access_log=False, lifespan="off")
+        try:
+            listener = socket.create_server((host, port), family=family)
+        except OSError as error:
+            msg = f"cannot listen on {host}:{port}: {error.strerror}"
+            raise ConfigurationError(msg) from error
+        config = uvicorn.Config(
+            Guard(self._app, settings),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="http", daemon=True
@@ -64,7 +82,8 @@ class Health:
         until = time.monotonic() + START_S
         while not self._server.started and self._thread.is_alive() and time.monotonic() < until:
             time.sleep(0.01)
-        return f"{host}:{listener.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        return f"{name}:{listener.getsockname()[1]}"
 
     def stop(self) -> None:
         """Stop listening."""

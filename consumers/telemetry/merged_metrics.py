@@ -12,12 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from consumers.settings import host_and_port
+from consumers.telemetry.http_guard import bearer
 
 
-def registry_of(addresses: Mapping[str, str]) -> CollectorRegistry:
+def registry_of(addresses: Mapping[str, str], token: str | None = None) -> CollectorRegistry:
     """Return a registry that asks the programs, by name -> HOST:PORT, at each exposition."""
     registry = CollectorRegistry()
-    registry.register(_Programs(addresses))
+    registry.register(_Programs(addresses, token))
     return registry
 
 
@@ -41,8 +42,9 @@ def merge(texts: Mapping[str, str]) -> Iterable[Metric]:
 
 
 class _Programs(Collector):
-    def __init__(self, addresses: Mapping[str, str]) -> None:
+    def __init__(self, addresses: Mapping[str, str], token: str | None) -> None:
         self._addresses = addresses
+        self._token = token
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: what there is becomes known only by asking."""
@@ -50,7 +52,7 @@ class _Programs(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Ask every program; one that does not answer is left out, and `up` says so."""
-        asked = {name: _scraped(address) for name, address in self._addresses.items()}
+        asked = {name: _scraped(address, self._token) for name, address in self._addresses.items()}
         up = Metric("stream_rec_program_up", "1 when the program answered", "gauge")
         for name, text in asked.items():
             up.add_sample("stream_rec_program_up", {"program": name}, float(text is not None))
@@ -58,10 +60,10 @@ class _Programs(Collector):
         yield from merge({name: text for name, text in asked.items() if text is not None})
 
 
-def _scraped(address: str) -> str | None:
+def _scraped(address: str, token: str | None) -> str | None:
     connection = HTTPConnection(*host_and_port(address), timeout=SCRAPE_S)
     try:
-        connection.request("GET", "/metrics")
+        connection.request("GET", "/metrics", headers=bearer(token))
         answer = connection.getresponse()
         return answer.read().decode() if answer.status == 200 else None
     except (OSError, HTTPException):

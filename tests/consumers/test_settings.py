@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from consumers.settings import Security, Settings, host_and_port, settings_from_environment
+from consumers.settings import (
+    Security,
+    Settings,
+    host_and_port,
+    secrets_and_security,
+    settings_from_environment,
+)
 from stream_rec.errors import ConfigurationError
 
 
@@ -13,8 +19,55 @@ def test_option_comes_before_environment_and_environment_before_default() -> Non
 
 
 def test_http_address_is_read_whole() -> None:
-    settings = settings_from_environment({"STREAM_REC_HTTP": "0.0.0.0:8080"})
+    environment = {"STREAM_REC_HTTP": "0.0.0.0:8080", "STREAM_REC_HTTP_TOKEN": "0123456789abcdef"}
+    settings = settings_from_environment(environment)
     assert (settings.http_host, settings.http_port) == ("0.0.0.0", 8080)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "shop.example"])
+def test_off_loopback_a_token_is_demanded(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="STREAM_REC_HTTP_TOKEN"):
+        Settings(http_host=host)
+    assert Settings(http_host=host, http_token="0123456789abcdef").on_loopback is False
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.3.2.1"])
+def test_on_loopback_no_token_is_demanded(host: str) -> None:
+    assert Settings(http_host=host).on_loopback is True
+
+
+@pytest.mark.parametrize("token", ["", "short", "with spaces in it all along", "naïve-naïve-naïve"])
+def test_a_token_that_is_easily_guessed_or_cannot_be_sent_is_refused(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="token"):
+        Settings(http_token=token)
+
+
+def test_the_token_is_read_from_a_file_and_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    environment = {"STREAM_REC_HTTP_TOKEN_FILE": str(tmp_path / "token")}
+    settings = settings_from_environment(environment)
+    assert settings.http_token == "0123456789abcdef"
+    assert "0123456789abcdef" not in repr(settings)
+
+
+def test_an_empty_secret_file_is_refused_rather_than_taken_for_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(ConfigurationError, match="HTTP_TOKEN_FILE is empty"):
+        settings_from_environment({"STREAM_REC_HTTP_TOKEN_FILE": str(tmp_path / "token")})
+
+
+def test_a_child_is_told_the_same_security_and_token_by_its_environment() -> None:
+    security = Security(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        sasl_username="shop",
+        sasl_password="hunter2",
+        ssl_check_hostname=False,
+    )
+    told = secrets_and_security(Settings(security=security, http_token="0123456789abcdef"))
+    child = settings_from_environment(told)
+    assert child.security == security
+    assert child.http_token == "0123456789abcdef"
 
 
 @pytest.mark.parametrize("text", ["", "8080", "host:", ":80", "host:x"])

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from consumers.settings import Settings
 from consumers.telemetry.health import Health
 from consumers.telemetry.metrics import RecommenderMetrics
+from stream_rec.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def address(state: SimpleNamespace) -> Iterator[str]:
     metrics = RecommenderMetrics()
     metrics.events.labels("p.events.clicks", "applied").inc(3)
     health = Health(metrics.registry, ready=lambda: state.ready, alive=lambda: state.alive)
-    yield health.start("127.0.0.1", 0)
+    yield health.start(Settings())
     health.stop()
 
 
@@ -45,6 +47,13 @@ def test_alive_while_the_loop_ticks(address: str, state: SimpleNamespace) -> Non
     assert get(address, "/livez")[0] == 200
     state.alive = False
     assert get(address, "/livez")[0] == 503
+
+
+def test_an_address_that_is_taken_is_a_configuration_error(address: str) -> None:
+    taken = Settings(http_port=int(address.rpartition(":")[2]))
+    health = Health(RecommenderMetrics().registry, ready=dict, alive=lambda: True)
+    with pytest.raises(ConfigurationError, match=address):
+        health.start(taken)
 
 
 def test_metrics_are_in_prometheus_text(address: str) -> None:
