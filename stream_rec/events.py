@@ -20,7 +20,7 @@ NOT_CONSUMING = NEGATIVE | {"impression"}
 DAY_MS = 86_400_000
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One behaviour event or review; `timestamp` in epoch milliseconds."""
 
     event_id: str

@@ -30,7 +30,7 @@ class ListedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: Reason
 
 
-class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a list was made from; `offsets` maps a topic to its [partition, offset] last folded."""
 
     last_event_id: str | None
@@ -42,7 +42,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     encoded_items: int
 
 
-class TopList(msgspec.Struct, frozen=True, kw_only=True):
+class TopList(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The newest list of one user in one scenario; `version` strictly increases per key."""
 
     recommendation_id: str

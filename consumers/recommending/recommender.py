@@ -20,6 +20,7 @@ from consumers.kafka_io.clients import admin, group_consumer, plain_consumer, pl
 from consumers.kafka_io.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
 from consumers.kafka_io.transaction import Transactor, crash_point
 from consumers.kafka_io.wire import Partitions
+from consumers.processes.collecting import Collecting
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.recommending.control import Changes, Control, Own
 from consumers.recommending.intake import Intake
@@ -108,6 +109,7 @@ class Recommender:
             warm_up()
             LOG.info("compiled code is ready after %.1f s", time.monotonic() - started)
         self._catch_up()
+        self.collecting = Collecting()
         self.membership.join(self.intake.topics)
         while not self.stopping.is_set():
             self.watchdog.tick()
@@ -243,6 +245,7 @@ class Recommender:
 
     def _idle(self, lag: int) -> None:
         self.spare.look_around(SCAN_IDLE)
+        self.collecting.idle()
         self.replica.views.catch_up(self.replica, most=NEIGHBOURS_IDLE)
         now = time.monotonic()
         if now > self._next_minute and lag == 0:

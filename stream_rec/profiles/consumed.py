@@ -4,6 +4,8 @@ Items stand in it as 64-bit hashes. What the set answers depends on its members 
 order in which they came, so two replays of one log agree.
 """
 
+from bisect import bisect_left
+
 import msgspec
 import numpy as np
 
@@ -14,7 +16,7 @@ PROBES = 4
 SATURATED = 0.8
 
 
-class Consumed(msgspec.Struct, frozen=True, array_like=True):
+class Consumed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`exact`: sorted little-endian uint64 hashes; `bloom`: the filter, empty while exact."""
 
     exact: bytes = b""
@@ -26,9 +28,9 @@ class Consumed(msgspec.Struct, frozen=True, array_like=True):
             bits = np.frombuffer(self.bloom, np.uint8).copy()
             _set(bits, np.array([item], np.uint64))
             return Consumed(b"", bits.tobytes())
-        hashes = np.frombuffer(self.exact, _HASH)
-        place = int(np.searchsorted(hashes, np.uint64(item)))
-        if place < len(hashes) and int(hashes[place]) == item:
+        hashes = memoryview(self.exact).cast("Q")  # a search in numpy costs twenty times as much
+        place = bisect_left(hashes, item)
+        if place < len(hashes) and hashes[place] == item:
             return self
         cut = place * _HASH.itemsize
         more = self.exact[:cut] + item.to_bytes(_HASH.itemsize, "little") + self.exact[cut:]

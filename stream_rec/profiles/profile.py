@@ -47,7 +47,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.event_type not in NOT_CONSUMING
 
 
-class Listing(msgspec.Struct, frozen=True, array_like=True):
+class Listing(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The newest published list of one scenario; `owed`: events came that it does not show yet."""
 
     version: int
@@ -55,11 +55,12 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
     owed: bool = False
 
 
-class Profile(msgspec.Struct, frozen=True, array_like=True):
+class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Everything remembered of one user; at most about 6 KB whatever the user does.
 
     `rating_milli` and `sentiment_milli` are sums in thousandths, `recent` the 64-bit hashes of the
-    last event ids applied, oldest first, and `newest_ms` the newest event time.
+    last event ids applied, oldest first, and `newest_ms` the newest event time. Of a user who was
+    forgotten before, events up to `erased_ms` have no effect and lists go on above `version_floor`.
     """
 
     user_id: str
@@ -75,6 +76,8 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
     newest_ms: int = 0
     last_event_id: str | None = None
     lists: dict[str, Listing] = {}
+    erased_ms: int | None = None
+    version_floor: int = 0
 
     @property
     def rating_mean(self) -> float | None:
@@ -90,7 +93,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
         return place >= 0
 
 
-class Reading(msgspec.Struct, frozen=True, array_like=True):
+class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was read out of a review's words, if it has any: sentiment in [-1, 1] and one phrase."""
 
     sentiment: float | None = None
@@ -100,7 +103,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
 NOTHING_READ = Reading()
 
 
-class Folded(msgspec.Struct, frozen=True, array_like=True):
+class Folded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A profile after an event, and what the event says about items."""
 
     profile: Profile
@@ -145,6 +148,8 @@ def fold(
         newest_ms=max(profile.newest_ms, event.timestamp),
         last_event_id=event.event_id,
         lists=profile.lists,
+        erased_ms=profile.erased_ms,
+        version_floor=profile.version_floor,
     )
     return Folded(after, links)
 
