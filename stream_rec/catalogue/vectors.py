@@ -57,6 +57,43 @@ class VectorTable:
         if self.changes >= _RECENTRE * (self.centred_changes + 1):
             self._move_centre()
 
+    def fill(self, rows: NDArray[np.integer], vectors: NDArray[np.floating]) -> None:
+        """Store many vectors at once, (rows, dimension); each row occurs once.
+
+        Raises:
+            StateRejected: the vectors have another dimension or are not finite.
+        """
+        values = np.asarray(vectors, np.float32)
+        if values.shape != (len(rows), self.dimension):
+            msg = f"vectors of shape {values.shape}, not ({len(rows)}, {self.dimension})"
+            raise StateRejected(msg)
+        norms = np.linalg.norm(values, axis=1)
+        if not np.isfinite(norms).all():
+            msg = "vectors that are not finite"
+            raise StateRejected(msg)
+        rows, values, norms = rows[norms > 0.0], values[norms > 0.0], norms[norms > 0.0]
+        if not len(rows):
+            return
+        self.reserve(int(rows.max()) + 1)
+        self.count += int(np.count_nonzero(~self.present[rows]))
+        self.changes += len(rows)
+        self.present[rows] = True
+        self._changed |= dict.fromkeys(rows.tolist())
+        self._came[rows] = values / norms[:, None]
+        self._move_centre()
+
+    def came(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the vectors of rows as they came, of length one; zero where there is none."""
+        inside = np.where(rows < len(self.present), rows, 0)
+        found: NDArray[np.float32] = self._came[inside].astype(np.float32)
+        found[rows >= len(self.present)] = 0.0
+        return found
+
+    @property
+    def unfollowed(self) -> int:
+        """How many rows `take_changed` has still to hand out."""
+        return len(self._changed)
+
     def drop(self, row: int) -> None:
         """Forget the vector of a row, if it has one."""
         if self.has(row):

@@ -110,18 +110,23 @@ class Views:
         self.impressions = Impressions()
         self.neighbours = Neighbours()
         self._neighbours_of: VectorTable | None = None
-        self._trends: Trends | None = None
-        self._trends_of: tuple[int, int, int, int] | None = None
-        self._slow = _NO_SLOW
-        self._slow_of: tuple[int, int] = (-1, -1)
+        self._lagging = _Lagging()
+
+    def beside(self, table: VectorTable, neighbours: Neighbours) -> "Views":
+        """Return views of other text vectors, which share all that does not come from vectors."""
+        views = Views()
+        views.scratch, views.impressions = self.scratch, self.impressions
+        views.neighbours, views._neighbours_of = neighbours, table
+        views._lagging = self._lagging
+        return views
 
     def items(self, known: Knowledge, *, now_ms: int) -> ItemView:
         """Return the view of all items that have a row."""
         catalogue, statistics, items = known.catalogue, known.statistics, known.items
         catalogue.reserve()
         statistics.reserve()
-        trends = self._trends_at(known, now_ms=now_ms)
-        slow = self._slowly(known, trends, now_ms=now_ms)
+        trends = self._lagging.trends_at(known, now_ms=now_ms)
+        slow = self._lagging.slowly(known, trends, now_ms=now_ms)
         table = known.vectors.get(TEXT)
         self.catch_up(known, most=_VECTORS_AT_ONCE)
         return ItemView(
@@ -162,14 +167,25 @@ class Views:
             table.reserve(rows)
             self.neighbours.follow(table, most=most)
 
-    def _trends_at(self, known: Knowledge, *, now_ms: int) -> Trends:
+
+class _Lagging:
+    """What comes from statistics and catalogue alone, whichever vectors they are seen with."""
+
+    def __init__(self) -> None:
+        self._trends: Trends | None = None
+        self._trends_of: tuple[int, int, int, int] | None = None
+        self._slow = _NO_SLOW
+        self._slow_of: tuple[int, int] = (-1, -1)
+
+    def trends_at(self, known: Knowledge, *, now_ms: int) -> Trends:
+        """Return the trends of now."""
         mark = (known.statistics.events, known.catalogue.changes, len(known.items), now_ms)
         if self._trends is None or mark != self._trends_of:
             self._trends = read_trends(known.statistics, known.catalogue, now_ms=now_ms)
             self._trends_of = mark
         return self._trends
 
-    def _slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
+    def slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
         """Return what may lag behind by half a percent of the events."""
         events, changes = known.statistics.events, known.catalogue.changes
         seen_events, seen_changes = self._slow_of

@@ -6,6 +6,7 @@ evidence for all reasons is gathered in one pass. Ranking reads the replica and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.ranking import reasons
 from stream_rec.ranking.draft import Drafting, Place, Shop
-from stream_rec.ranking.scoring import EXPERTS, Request, Scored, score, shares_of
-from stream_rec.replica import Replica
+from stream_rec.ranking.scoring import EXPERTS, Request, Scored, Scorer, score, shares_of
 from stream_rec.toplist import ListedItem, Reason, Tier
+
+
+class Ranking(Shop, Scorer, Protocol):
+    """What lists are ranked with: a whole replica, or one seen through an adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class Ranked:
 
 
 def rank(
-    replica: Replica, requests: Sequence[Request], *, now_ms: int, rng: np.random.Generator
+    replica: Ranking, requests: Sequence[Request], *, now_ms: int, rng: np.random.Generator
 ) -> list[Ranked]:
     """Return the list of each request, of the policy's size when enough items may be shown.
 

@@ -54,3 +54,27 @@ def test_the_table_grows_with_its_rows() -> None:
     table.put(5000, np.array([1.0, 0.0]))
     assert table.has(5000)
     assert len(table.matrix) > 5000
+
+
+def test_many_vectors_at_once_are_as_if_they_had_come_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(3000, 8)).astype(np.float32)
+    rows = rng.permutation(3000).astype(np.int32)
+    at_once, singly = VectorTable(8), VectorTable(8)
+    at_once.fill(rows, vectors)
+    for row, vector in zip(rows, vectors, strict=True):
+        singly.put(int(row), vector)
+    assert (at_once.count, at_once.unfollowed) == (singly.count, singly.unfollowed) == (3000, 3000)
+    np.testing.assert_allclose(at_once.came(rows), singly.came(rows), atol=1e-3)
+    # The centre of single ones was last moved when two thirds of them were there.
+    assert (at_once.matrix[:3000] * singly.matrix[:3000]).sum(1).min() > 0.99
+
+
+def test_many_vectors_are_refused_whole() -> None:
+    table = VectorTable(2)
+    for bad in (np.full((1, 2), np.nan), np.ones((1, 3))):
+        with pytest.raises(StateRejected):
+            table.fill(np.array([0]), bad)
+    table.fill(np.array([0, 1]), np.array([[0.0, 0.0], [1.0, 0.0]]))
+    assert (table.count, table.has(0), table.has(1)) == (1, False, True)
+    assert table.came(np.array([0, 1, 9999])).tolist() == [[0, 0], [1, 0], [0, 0]]
