@@ -60,7 +60,11 @@ check: setup ## format, lint, types, doctests and tests: what CI checks
 
 .PHONY: storm
 storm: setup ## kills, zombies, poison and restarts on a real broker, against the oracle
-	$(BIN)/python -m pytest -m slow $(TESTS)
+	$(BIN)/python -m pytest -m slow $(or $(TESTS),tests/guarantees)
+
+.PHONY: wheel
+wheel: setup ## the wheel, in dist/
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 .PHONY: bench
 bench: setup ## every benchmark, with its figures

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from consumers import terminal
+from consumers.commands.extras import advice
 from consumers.commands.operate import operate
 from consumers.commands.options import state
 from consumers.commands.preparing import preparing
@@ -61,6 +62,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(error, status=2)
     except StreamRecError as error:
         _fail(error, status=1)
+    except ModuleNotFoundError as error:
+        known = advice(error)
+        _fail(StreamRecError(known) if known else error, status=1, unexpected=not known)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

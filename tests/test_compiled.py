@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from numba import config
 
 import stream_rec
@@ -25,3 +26,14 @@ def test_every_module_with_kernels_is_part_of_the_digest() -> None:
         for path in root.rglob("*.py")
         if path.name != "compiled.py" and "njit" in path.read_text()
     ]
+
+
+def test_code_is_kept_in_the_user_s_cache_where_the_sources_may_only_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert compiled._kept("", tmp_path) == tmp_path / "cache" / "stream-rec"
+    assert compiled._kept("/named", tmp_path) == Path("/named")
+    monkeypatch.setattr("os.access", lambda *_: True)
+    assert compiled._kept("", tmp_path) == tmp_path / "__pycache__"

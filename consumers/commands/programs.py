@@ -119,13 +119,16 @@ def replay(
         float, typer.Option(min=0.0, help="Stale lists made again per event, as spare time would.")
     ] = 0.0,
     *,
-    text: Annotated[bool, typer.Option(help="Use the language model.")] = True,
+    text: Annotated[
+        bool | None, typer.Option(help="Use the language model; else where it is installed.")
+    ] = None,
     repeats: Annotated[bool, typer.Option(help="Users consume items again.")] = False,
     baselines: Annotated[bool, typer.Option(help="Run the baselines as well.")] = True,
     as_json: Json = False,
 ) -> None:
     """Run the same engine over files, no broker: quality per segment, deterministic digest."""
     one_blas_thread()
+    from consumers.commands.extras import wants_language_model
     from consumers.commands.replay_command import ReplayPlan, run
     from stream_rec.replay import Options
 
@@ -134,7 +137,7 @@ def replay(
         events=events,
         limit=limit,
         policies=policy_file or (),
-        model=(model or "minilm") if text else None,
+        model=(model or "minilm") if wants_language_model(text) else None,
         device=device or "auto",
         baselines=baselines,
         options=Options(seed=seed, refresh=refresh, repeats=repeats),

@@ -15,13 +15,15 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jgo
 import rich.console
 import rich.progress
-from jgo.maven import MavenContext, PythonResolver
 
 from stream_rec.errors import BrokerUnavailable
+
+if TYPE_CHECKING:
+    from jgo.maven import MavenContext
 
 KAFKA_VERSION = "4.1.0"
 # slf4j-simple, not log4j: with log4j-slf4j-impl the resolver picks an old kafka-clients.
@@ -75,6 +77,8 @@ def read_checksums(file: Path) -> dict[str, str]:
 
 def resolve_checksums(cache_dir: Path) -> str:
     """Resolve `ENDPOINT` anew and return the text of `jars.sha256`: for a change of version."""
+    import jgo  # an installation without the extra `embedded` has none
+
     rows = []
     for artifact in jgo.resolve(ENDPOINT):
         artifact.context.repo_cache = cache_dir
@@ -86,6 +90,8 @@ def resolve_checksums(cache_dir: Path) -> str:
 def _download(
     missing: list[str], wanted: dict[str, str], jars: Path, progress: Progress | None
 ) -> None:
+    from jgo.maven import MavenContext, PythonResolver
+
     staging = jars.with_suffix(".incoming")
     shutil.rmtree(staging, ignore_errors=True)
     context = MavenContext(resolver=PythonResolver(), repo_cache=staging, timeout=60)
@@ -111,7 +117,7 @@ def _download(
     shutil.rmtree(staging, ignore_errors=True)
 
 
-def _artifact_file(context: MavenContext, path: str) -> Path:
+def _artifact_file(context: "MavenContext", path: str) -> Path:
     *group, artifact, version, _file = path.split("/")
     component = context.project(".".join(group), artifact).at_version(version)
     return Path(component.artifact().resolve())

