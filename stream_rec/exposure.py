@@ -25,12 +25,13 @@ ITEMS = ("new", "head", "tail")
 
 
 class Taken(NamedTuple):
-    """Something taken: by whom, where, what, and how many events of the user came before."""
+    """Something taken: by whom, where, what; how many events of the user, of the item before it."""
 
     user_id: str
     scenario: str
     item_id: str
     events_before: int
+    taken_before: int
 
 
 class Shown(NamedTuple):
@@ -66,13 +67,10 @@ class Exposure:
     def __len__(self) -> int:
         return len(self._newest)
 
-    def judge(
-        self, taken: Iterable[Taken], counts: NDArray[np.int64], *, everyone: str
-    ) -> list[tuple[bool, bool]]:
+    def judge(self, taken: Iterable[Taken], *, everyone: str) -> list[tuple[bool, bool]]:
         """Return (hit, item nobody took before) of each event that can be judged, and count them.
 
-        `counts` are how often each row was taken before these events; `everyone` is the user of
-        the default lists, which stand for users never seen.
+        `everyone` is the user of the default lists, which stand for users never seen.
         """
         found = []
         for event in taken:
@@ -83,7 +81,8 @@ class Exposure:
                 continue
             row = self._items.row(event.item_id)
             hit = bool(row >= 0 and (listed == row).any())
-            item = self._item_segments(np.array([row]), counts)[0]
+            before = event.taken_before
+            item = 0 if before <= 0 else 1 if before >= self._head_from else 2
             for column in (0, 1) if hit else (0,):
                 self.tally.users[user_segment(event.events_before), column] += 1
                 self.tally.items[item, column] += 1

@@ -16,8 +16,9 @@ COUNTS = np.array([90, 40, 30, 20, 0, 0])
 
 
 def judged(exposure: Exposure, user: str, item: str, before: int = 1) -> list[tuple[bool, bool]]:
-    taken = Taken(user, "default", item, before)
-    return exposure.judge([taken], COUNTS, everyone=EVERYONE)
+    row = exposure._items.row(item)
+    taken = Taken(user, "default", item, before, int(COUNTS[row]) if row >= 0 else 0)
+    return exposure.judge([taken], everyone=EVERYONE)
 
 
 def test_what_is_taken_is_looked_up_in_the_list_that_stood_before(exposure: Exposure) -> None:
@@ -34,8 +35,8 @@ def test_users_never_seen_are_judged_by_everyones_list_and_others_not(exposure: 
     exposure.show([Shown(EVERYONE, "default", ["i0"], 0)], COUNTS)
     assert judged(exposure, "bob", "i0", before=0) == [(True, False)]
     assert judged(exposure, "bob", "i0", before=3) == []
-    taken = Taken("bob", "elsewhere", "i0", 0)
-    assert exposure.judge([taken], COUNTS, everyone=EVERYONE) == []
+    taken = Taken("bob", "elsewhere", "i0", 0, 90)
+    assert exposure.judge([taken], everyone=EVERYONE) == []
 
 
 def test_a_newer_list_takes_the_place_of_the_older_one(exposure: Exposure) -> None:

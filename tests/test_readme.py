@@ -26,6 +26,7 @@ FOLDERS = {
     "consumers/processes": "what runs, and what keeps it running",
     "consumers/telemetry": "what the programs say of themselves over HTTP",
     "consumers/commands": "what an operator types",
+    "consumers/diagnosis": "the checks of `doctor`: what is silently wrong, and how to mend it",
     "consumers/demo": "the product at work, watched from outside",
 }
 MAP = re.compile(r"(?<=^## Map\n).*?(?=^## )", re.MULTILINE | re.DOTALL)

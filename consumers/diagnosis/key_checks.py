@@ -1,0 +1,75 @@
+"""Do events carry their user as the key, in the partition where the engine looks for that user?"""
+
+from collections.abc import Iterator
+
+from consumers.diagnosis.finding import Finding, note, wrong
+from consumers.diagnosis.look import Look, Sampled
+from consumers.diagnosis.partitioners import default_partition, is_scattered, suspect
+from stream_rec.errors import InvalidRecord
+from stream_rec.events import Kind, parse_event
+
+
+def keys_are_users(look: Look) -> Iterator[Finding]:
+    """Read the newest events as the engine reads them, but for their partition."""
+    kinds: dict[str, Kind] = {look.topics.clicks: "click", look.topics.reviews: "review"}
+    for topic in look.sources:
+        records = look.newest(topic)
+        reasons: dict[str, int] = {}
+        for record in records:
+            if (reason := _refusal(record, kinds[topic])) is not None:
+                reasons[reason] = reasons.get(reason, 0) + 1
+        bad = sum(reasons.values())
+        if not bad:
+            continue
+        often = max(reasons, key=lambda reason: reasons[reason])
+        text = (
+            f"{bad} of the newest {len(records)} events cannot be used; most often: {often} "
+            f"({reasons[often]})"
+        )
+        mend = "`stream-rec dlq list` shows them; mend the producer, then retry them"
+        say = wrong if bad > FEW_BAD * len(records) else note
+        yield say("unusable_events", topic, text, mend)
+
+
+def keys_are_in_their_partitions(look: Look) -> Iterator[Finding]:
+    """Compare where the newest events are with where Kafka's default partitioner puts them."""
+    for topic in look.sources:
+        count = look.counts[topic]
+        placed = [
+            (record.key, record.partition)
+            for record in look.newest(topic)
+            if record.key is not None
+        ]
+        astray = [(key, found) for key, found in placed if default_partition(key, count) != found]
+        if not astray:
+            continue
+        text = (
+            f"{len(astray)} of the newest {len(placed)} records are not in the partition of their "
+            "key: each is a dead letter"
+        )
+        other = suspect(astray, count)
+        if other is not None:
+            text += f"; they were placed by {other.name}: {other.whose}"
+            mend = other.mend
+        elif is_scattered(placed):
+            text += "; one key stands in several partitions: spread without regard to the key"
+            mend = "remove the producer's round-robin or random partitioner, or its own partition"
+        else:
+            text += "; no known partitioner explains them"
+            mend = (
+                "was the number of partitions changed? If not, a producer picks partitions itself"
+            )
+        yield wrong("wrong_partition", topic, text, mend)
+
+
+def _refusal(record: Sampled, kind: Kind) -> str | None:
+    """Return why the engine would refuse a record."""
+    try:
+        parse_event(record.value, key=record.key, kind=kind, source="doctor")
+    except InvalidRecord as error:
+        return error.reason
+    return None
+
+
+# Single bad records are what dead letters are for; a share like this is a broken producer.
+FEW_BAD = 0.01
