@@ -30,25 +30,33 @@ app.add_typer(preparing)
 app.add_typer(operate)
 
 
+def _version(asked: bool) -> None:
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        terminal.results.print(version("stream-rec"), highlight=False)
+    except PackageNotFoundError:
+        terminal.results.print("not installed: running from a source tree")
+    raise typer.Exit
+
+
 @app.callback()
 def options(
     *,
     debug: Annotated[
         bool, typer.Option(envvar="STREAM_REC_DEBUG", help="Show tracebacks and debug logs.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_version, help="Print the version and end."
+        ),
+    ] = False,
 ) -> None:
     """Read the options that every command has."""
     state["debug"] = debug
-    if version:
-        from importlib.metadata import PackageNotFoundError
-        from importlib.metadata import version as installed
-
-        try:
-            terminal.results.print(installed("stream-rec"))
-        except PackageNotFoundError:
-            terminal.results.print("not installed: running from a source tree")
-        raise typer.Exit
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -25,6 +25,12 @@ def test_every_command_has_help(stream_rec, command):
     assert "Usage:" in ran.out
 
 
+def test_version_is_printed_without_a_command(stream_rec):
+    ran = stream_rec("--version")
+    assert ran.status == 0
+    assert ran.out.strip()
+
+
 def test_starting_the_command_line_imports_nothing_heavy():
     program = "import sys; sys.path.insert(0, {!r}); import consumers.cli; print(*sys.modules)"
     done = subprocess.run(
