@@ -45,6 +45,15 @@ Device = Annotated[
     str | None,
     typer.Option(envvar="STREAM_REC_DEVICE", help="auto, cpu or cuda; auto unless set."),
 ]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="STREAM_REC_CHECKPOINTS",
+        help="Where adapters are stored: a folder, s3://… or any fsspec URL; DATA_DIR/checkpoints "
+        "unless set.",
+    ),
+]
 Http = Annotated[
     str | None,
     typer.Option(
@@ -83,13 +92,15 @@ def settings_of(
     return settings_from_environment(None, **more)
 
 
-def reach(bootstrap_servers: str | None, prefix: str | None, data_dir: Path | None) -> "Settings":
+def reach(
+    bootstrap_servers: str | None, prefix: str | None, data_dir: Path | None, **more: object
+) -> "Settings":
     """Return the settings of a command about a running installation, by its folder unless named."""
     from consumers.processes.installation import read_ready
 
-    settings = settings_of(bootstrap_servers, prefix, data_dir)
+    settings = settings_of(bootstrap_servers, prefix, data_dir, **more)
     if bootstrap_servers is None and (ready := read_ready(settings.data_dir)) is not None:
-        return settings_of(ready.bootstrap_servers, prefix, data_dir)
+        return settings_of(ready.bootstrap_servers, prefix, data_dir, **more)
     return settings
 
 
