@@ -43,6 +43,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     append_ms: int | None
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Profiles(Protocol):

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from consumers.commands.dead_letter_options import dlq
 from consumers.commands.options import Bootstrap, DataDir, Json, Prefix, Scenario, reach
 
 operate = typer.Typer()
 policy = typer.Typer(
     help="Read and change what the engine does while it runs.", no_args_is_help=True
 )
-dlq = typer.Typer(help="Look at records that could not be used.", no_args_is_help=True)
 operate.add_typer(policy, name="policy", rich_help_panel=(OPERATE := "Operate"))
 operate.add_typer(dlq, name="dlq", rich_help_panel=OPERATE)
 
@@ -114,18 +114,3 @@ def explain(
 
     question = Question(user_id=user, item_id=item, scenario=scenario)
     answer(reach(bootstrap_servers, prefix, data_dir), question, as_json=as_json)
-
-
-@dlq.command("list")
-def dlq_list(
-    *,
-    limit: Annotated[int, typer.Option(min=1, help="Newest records of each topic.")] = 20,
-    as_json: Json = False,
-    bootstrap_servers: Bootstrap = None,
-    data_dir: DataDir = None,
-    prefix: Prefix = None,
-) -> None:
-    """List the newest dead letters of every source topic with their reasons."""
-    from consumers.commands.dead_letter_commands import show
-
-    show(reach(bootstrap_servers, prefix, data_dir), limit=limit, as_json=as_json)

@@ -54,6 +54,7 @@ class Intake:
                 append_ms=record.timestamp,
                 key=record.key,
                 value=record.value,
+                headers=tuple(record.headers) if record.headers else (),
             )
             for place, records in polled.items()
             for record in records

@@ -124,6 +124,7 @@ def _letter(letter: step.DeadLetter) -> DeadLetter:
         offset=arrival.offset,
         key=arrival.key,
         value=arrival.value,
+        headers=arrival.headers,
         stage=error.stage,
         error=type(error).__name__,
         reason=error.reason,

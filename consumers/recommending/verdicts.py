@@ -83,6 +83,7 @@ class Verdicts:
                     offset=record.offset,
                     key=record.key,
                     value=record.value,
+                    headers=tuple(record.headers or ()),
                     stage=getattr(error, "stage", "validate"),
                     error=type(error).__name__,
                     reason=str(error),

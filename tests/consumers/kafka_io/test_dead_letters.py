@@ -1,7 +1,13 @@
 import hashlib
 from dataclasses import replace
 
-from consumers.kafka_io.dead_letters import DeadLetter, dead_letter_record
+from consumers.kafka_io.dead_letters import (
+    DeadLetter,
+    attempts,
+    dead_letter_record,
+    marker_record,
+    settled_offsets,
+)
 
 LETTER = DeadLetter(
     topic="p.events.clicks",
@@ -63,3 +69,31 @@ def test_reason_that_does_not_encode_is_escaped_and_bounded() -> None:
     message = headers(replace(LETTER, reason="\ud800" + "x" * 10_000))["stream_rec.errors.message"]
     assert message.startswith(b"\\ud800x")
     assert len(message) <= 2_048
+
+
+def test_the_records_own_headers_stay_and_ours_of_an_earlier_failure_do_not() -> None:
+    own = (("trace", b"7"), ("stream_rec.errors.stage", b"old"), ("stream_rec.retries", b"2"))
+    found = dead_letter_record(replace(LETTER, headers=own), limit=100_000).headers
+    assert [value for name, value in found if name == "stream_rec.errors.stage"] == [b"decode"]
+    assert dict(found)["trace"] == b"7"
+    assert dict(found)["stream_rec.retries"] == b"2"
+
+
+def test_headers_beyond_their_room_are_left_out_and_counted_but_not_the_attempts() -> None:
+    own = (("big", b"x" * 10_000), ("stream_rec.retries", b"1"))
+    found = headers(replace(LETTER, headers=own))
+    assert found["stream_rec.retries"] == b"1"
+    assert found["stream_rec.errors.truncated.headers"] == b"1"
+    assert "big" not in found
+
+
+def test_a_marker_names_the_letters_it_settles_and_a_letter_settles_none() -> None:
+    marker = marker_record("p.events.clicks.dlq", 3, [4, 9], "dropped")
+    assert marker.value is None
+    assert list(settled_offsets(marker.headers)) == [("dropped", 4), ("dropped", 9)]
+    assert list(settled_offsets(dead_letter_record(LETTER, limit=100_000).headers)) == []
+
+
+def test_a_count_of_attempts_that_is_none_says_never() -> None:
+    for value in (None, b"", b"-1", b"many", b"9" * 5_000):
+        assert attempts({"stream_rec.retries": value}) == 0
