@@ -22,6 +22,7 @@ FOLDERS = {
     "consumers": "the only place with Kafka, processes and the network",
     "consumers/recommending": "the worker that turns events into lists",
     "consumers/encoding": "the worker that turns texts into vectors",
+    "consumers/training": "the worker that lets the language model learn",
     "consumers/kafka_io": "topics, the bytes in them, and how they are read and written",
     "consumers/processes": "what runs, and what keeps it running",
     "consumers/telemetry": "what the programs say of themselves over HTTP",

@@ -12,6 +12,7 @@ import typer
 from consumers import terminal
 from consumers.commands.options import (
     Bootstrap,
+    Checkpoints,
     DataDir,
     Device,
     Http,
@@ -37,16 +38,25 @@ def up(
     model: Model = None,
     device: Device = None,
     http: Http = None,
+    checkpoints: Checkpoints = None,
+    *,
+    trainer: Annotated[
+        bool, typer.Option(help="Let the language model learn from what users do.")
+    ] = True,
 ) -> None:
-    """Run everything: recommenders, encoder, and without --bootstrap-servers a Kafka broker too.
+    """Run everything: recommenders, encoder, trainer; without --bootstrap-servers a broker too.
 
     DIR/ready.json says where when all is ready. SIGTERM and Ctrl-C stop all of it; a second start
     on the same folder goes on where the first one stopped.
     """
     from consumers.processes.up import run
 
-    settings = settings_of(bootstrap_servers, prefix, data_dir, http, model=model, device=device)
-    raise typer.Exit(run(settings, workers=workers, embedded=bootstrap_servers is None))
+    settings = settings_of(
+        bootstrap_servers, prefix, data_dir, http,
+        model=model, device=device, checkpoints=checkpoints,
+    )  # fmt: skip
+    embedded = bootstrap_servers is None
+    raise typer.Exit(run(settings, workers=workers, embedded=embedded, trainer=trainer))
 
 
 @programs.command(rich_help_panel="Run")
@@ -81,6 +91,27 @@ def encoder(
     from consumers.encoding.encoder import run_encoder
 
     run_encoder(settings)
+
+
+@programs.command(rich_help_panel="Run")
+def trainer(
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+    model: Model = None,
+    device: Device = None,
+    http: Http = None,
+    checkpoints: Checkpoints = None,
+) -> None:
+    """Run the trainer alone: feedback in, adapters of the language model out."""
+    settings = settings_of(
+        bootstrap_servers, prefix, data_dir, http,
+        model=model, device=device, checkpoints=checkpoints,
+    )  # fmt: skip
+    terminal.log_to_stderr(debug=state["debug"])
+    from consumers.training.trainer import run_trainer
+
+    run_trainer(settings)
 
 
 @programs.command(rich_help_panel="Try")

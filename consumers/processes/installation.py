@@ -3,7 +3,7 @@
     1. lock      one installation on a folder; a second one is refused
     2. broker    an embedded Apache Kafka, unless bootstrap servers are given
     3. topics    as soon as the broker answers
-    4. programs  recommenders and encoder, each with its own HTTP on a free loopback port
+    4. programs  recommenders, encoder and trainer, each with its own HTTP on a free loopback port
     5. ready     when all are: `ready.json` is written, and removed on the way out
 
 Knows how the programs are started and asked, not what they do. `up` runs it on the main thread,
@@ -61,6 +61,7 @@ class Plan:
 
     settings: Settings
     workers: int = 1
+    trainer: bool = True
     jars: Path | None = None
     echo: Echo | None = None
     command: tuple[str, ...] = field(default_factory=lambda: own_command())
@@ -151,6 +152,8 @@ class Installation:
         for slot in range(self._plan.workers):
             children.append(self._program("recommender", replace(settings, slot=slot)))
         children.append(self._program("encoder", replace(settings, slot=0)))
+        if self._plan.trainer:
+            children.append(self._program("trainer", replace(settings, slot=0)))
         return children, settings
 
     def _broker(self, jars: Path) -> tuple[Child, str]:

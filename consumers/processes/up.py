@@ -12,7 +12,7 @@ from consumers.processes.installation import READY_FILE, Installation, Plan, Rea
 from consumers.settings import Settings
 
 
-def run(settings: Settings, *, workers: int, embedded: bool) -> int:
+def run(settings: Settings, *, workers: int, embedded: bool, trainer: bool = True) -> int:
     """Run until SIGTERM or Ctrl-C and return the exit status.
 
     Raises:
@@ -21,7 +21,8 @@ def run(settings: Settings, *, workers: int, embedded: bool) -> int:
     """
     terminal.log_to_stderr()
     jars = broker_jars() if embedded else None
-    installation = Installation(Plan(settings=settings, workers=workers, jars=jars, echo=to_stderr))
+    plan = Plan(settings=settings, workers=workers, trainer=trainer, jars=jars, echo=to_stderr)
+    installation = Installation(plan)
     status = installation.run(lambda ready: _announce(settings, ready))
     if (reason := installation.reason()) is not None:
         terminal.complain(reason)

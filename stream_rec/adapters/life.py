@@ -97,3 +97,5 @@ def decode_adapter(key: bytes, value: bytes) -> AdapterVersion | LivePointer:
 
 
 LIVE = "live"
+# Its adapter serves every scenario that has none of its own.
+DEFAULT_SCENARIO = "default"

@@ -40,10 +40,15 @@ from stream_rec.language_model.tower_training import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Item ids and what the model reads of each; an empty text is allowed."""
+    """Item ids and what the model reads of each; an empty text is allowed.
+
+    ``text`` ``(items, dimension)`` holds their vectors under the adapter that learning goes on
+    from, where the caller has them already.
+    """
 
     item_ids: Sequence[str]
     texts: Sequence[str]
+    text: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Conditions:
     progress: Callable[[Step], None] | None = None
     held_out: float = 0.15
     since_ms: int = -1  # events after it are new since the last round
+    phase: Callable[[str], None] | None = None  # told what was done, when it is
     replay_ratio: float = 1.0  # how much the older ones count in what the adapter is asked
 
 
@@ -81,20 +87,29 @@ def learning_round(
     conditions: Conditions,
     *,
     last: Checkpoint | None = None,
+    champion: Checkpoint | None = None,
 ) -> Candidate:
-    """Learn from histories (oldest first) and judge the outcome against the last promoted state.
+    """Learn from histories (oldest first), going on from ``last``, and judge the outcome.
+
+    ``champion`` is what serves now, ``last`` unless given: the two differ after what serves learned
+    from users who were erased since.
 
     Raises:
         TrainingFailed: too little to learn from, NaN or Inf. What is served stays.
         CheckpointRejected: the last adapter does not fit the backbone or the policy's rank.
     """
+    tell = conditions.phase or (lambda _: None)
     rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
     past, later = next_items(histories, rows).split_newest(conditions.held_out)
     served, slow = _last_adapter(last)
-    text = encode(merge_adapter(backbone, served), catalogue.texts)
-    champion = _champion(last, text, rows)
+    text = catalogue.text
+    if text is None:
+        text = encode(merge_adapter(backbone, served), catalogue.texts)
+        tell("texts read")
+    judged_against = _champion(backbone, champion or last, catalogue, None if champion else text)
     tower = _tower(text, past, conditions)
-    adapter = dict(served)
+    tell("tower trained")
+    adapter = dict(last.adapter) if last else {}
     metrics: dict[str, float] = {"past_examples": len(past), "later_examples": len(later)}
     if conditions.lora is not None:
         lesson = _lesson(catalogue.texts, tower, text, past, conditions)
@@ -107,19 +122,22 @@ def learning_round(
             monotonic=conditions.monotonic,
             progress=conditions.progress,
         )
+        tell("adapter trained")
         text = encode(merge_adapter(backbone, trained.arrays), catalogue.texts)
+        tell("catalogue encoded")
         tower = _tower(text, past, conditions)
         adapter = _adapter_of(trained)
         metrics |= _metrics_of(trained)
     vectors = tower_vectors(tower, text)
     verdict = offline_gate(
-        champion,
+        judged_against,
         Space(vectors=vectors, recency=tower.recency),
         later,
         np.bincount(past.target, minlength=len(rows)),
         min_gain=conditions.min_gain,
         confidence=conditions.confidence,
     )
+    tell("judged")
     return Candidate(
         adapter=adapter,
         tower=tower_arrays(tower),
@@ -158,6 +176,11 @@ def rating_head(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     return {k.removeprefix(_HEAD): v for k, v in checkpoint.adapter.items() if k.startswith(_HEAD)}
 
 
+def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
+    """Return the weights by which a checkpoint reads texts, empty for the frozen model."""
+    return _last_adapter(checkpoint)[0]
+
+
 def _last_adapter(last: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the adapter served last and the slow one, each empty if there is none."""
     arrays = last.adapter if last else {}
@@ -179,13 +202,24 @@ def _metrics_of(trained: Trained) -> dict[str, float]:
     }
 
 
-def _champion(last: Checkpoint | None, text: NDArray[np.float32], rows: dict[str, int]) -> Space:
-    """Return where the last promoted state puts the catalogue; text alone where it knew nothing."""
-    if last is None:
+def _champion(
+    backbone: Backbone,
+    champion: Checkpoint | None,
+    catalogue: Catalogue,
+    text: NDArray[np.float32] | None,
+) -> Space:
+    """Return where the champion puts the catalogue; text alone where it knew nothing.
+
+    ``text`` is what its adapter reads, None where that has to be encoded.
+    """
+    if text is None:
+        text = encode(merge_adapter(backbone, _last_adapter(champion)[0]), catalogue.texts)
+    if champion is None:
         return Space(vectors=text, recency=decayed_recency(10))
-    tower = tower_of_arrays(last.tower) if last.tower else None
+    tower = tower_of_arrays(champion.tower) if champion.tower else None
     vectors = tower_vectors(tower, text, residuals=False) if tower else text.copy()
-    for item_id, vector in zip(last.item_ids, last.vectors, strict=True):
+    rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
+    for item_id, vector in zip(champion.item_ids, champion.vectors, strict=True):
         if (row := rows.get(item_id)) is not None:
             vectors[row] = vector
     return Space(vectors=vectors, recency=tower.recency if tower else decayed_recency(10))

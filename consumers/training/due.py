@@ -1,0 +1,102 @@
+"""When a round is due: the tower often, the adapter by policy. Knows no topics and no models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from consumers.training.memory import Clock, Memory
+from stream_rec.adapters.life import DEFAULT_SCENARIO
+from stream_rec.policy import AdapterPolicy
+
+Kind = Literal["tower", "adapter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A round to run now, and why."""
+
+    scenario: str
+    kind: Kind
+    reason: str
+
+
+def next_round(
+    memory: Memory, scenario: str, policy: AdapterPolicy, *, trying: bool, now_ms: int
+) -> Due | None:
+    """Return the round that a scenario needs now, an adapter before a tower; None: none.
+
+    ``trying`` says that a version of the scenario is tried on live events: until that is decided,
+    neither its champion nor a rival may change, or it would be measured against two things.
+    """
+    buffer = memory.buffers.get(scenario)
+    fewest = FEWEST if scenario == DEFAULT_SCENARIO else FEWEST_OF_ITS_OWN
+    if policy.method == "frozen" or trying or buffer is None or len(buffer) < fewest:
+        return None
+    reason = _adapter_due(memory.clock(scenario, "adapter"), policy, now_ms)
+    if reason is not None:
+        return Due(scenario=scenario, kind="adapter", reason=reason)
+    reason = _tower_due(memory.clock(scenario, "tower"), now_ms)
+    return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
+
+
+def _adapter_due(clock: Clock, policy: AdapterPolicy, now_ms: int) -> str | None:
+    if 0 < clock.attempts < MOST_ATTEMPTS:
+        return INTERRUPTED
+    if clock.events >= policy.every_events:
+        return f"{clock.events} events"
+    if clock.events < FEWEST_NEW:
+        return None
+    since_s = (now_ms - clock.began_ms) / 1000
+    if policy.every_s is not None and since_s >= policy.every_s:
+        return f"{since_s:.0f} s"
+    return "drift" if policy.on_drift and clock.drifted else None
+
+
+def _tower_due(clock: Clock, now_ms: int) -> str | None:
+    if 0 < clock.attempts < MOST_ATTEMPTS:
+        return INTERRUPTED
+    rest_s = max(TOWER_EVERY_S, REST * clock.took_s)
+    if clock.events >= TOWER_EVERY_EVENTS and now_ms - clock.began_ms >= 1000 * rest_s:
+        return f"{clock.events} events"
+    return None
+
+
+def begin(memory: Memory, due: Due, *, now_ms: int) -> Clock:
+    """Note that a round begins and return its clock as it was before."""
+    clock = memory.clock(due.scenario, due.kind)
+    before = Clock(
+        events=clock.events,
+        began_ms=clock.began_ms,
+        took_s=clock.took_s,
+        newest_ms=clock.newest_ms,
+        offsets=dict(clock.offsets),
+    )
+    clock.attempts += 1
+    clock.began_ms = now_ms
+    clock.drifted = False
+    clock.events = 0
+    clock.offsets = dict(memory.offsets)
+    buffer = memory.buffers[due.scenario]
+    clock.newest_ms = max((feedback.timestamp for feedback in buffer), default=-1)
+    return before
+
+
+def end(memory: Memory, due: Due, *, took_s: float) -> None:
+    """Note that a round has come to an end, whatever its outcome."""
+    clock = memory.clock(due.scenario, due.kind)
+    clock.attempts = 0
+    clock.took_s = took_s
+
+
+FEWEST = 200
+# With less of its own, a scenario is served by the adapter of `default`.
+FEWEST_OF_ITS_OWN = 1000
+FEWEST_NEW = 100
+TOWER_EVERY_EVENTS = 500
+TOWER_EVERY_S = 30.0
+# A tower rests this many times as long as it took, so that it takes a fifth of a core at most.
+REST = 4.0
+# A killed round is tried again at once, but not for ever: it may be what kills.
+MOST_ATTEMPTS = 3
+INTERRUPTED = "the last one was interrupted"

@@ -1,0 +1,319 @@
+"""Run one round: what serves now is read, a candidate is trained, judged and stored.
+
+    1. load     the model, once; the bundle that serves; the vectors that are known already
+    2. learn    `stream_rec.language_model.learning_round`
+    3. store    the bundle, whole, before anything is said of it
+    4. tell     the record for the `adapters` topic, which the loop writes
+
+Runs on a thread of its own beside the loop. Knows no topics and no offsets.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from consumers.kafka_io.transaction import crash_point
+from consumers.settings import Settings
+from consumers.training.due import Due
+from consumers.training.texts import Texts, known_vectors, subset
+from stream_rec.adapters.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    Manifest,
+    read_checkpoint,
+    write_checkpoint,
+)
+from stream_rec.adapters.life import AdapterVersion
+from stream_rec.errors import CheckpointRejected, TrainingFailed
+from stream_rec.language_model.adapter import adapter_rank, merge_adapter
+from stream_rec.language_model.backbone import Backbone, load_backbone
+from stream_rec.language_model.encoding import encode
+from stream_rec.language_model.learning_round import (
+    Candidate,
+    Catalogue,
+    Conditions,
+    learning_round,
+    served_adapter,
+)
+from stream_rec.language_model.lesson import Step, lora_settings
+from stream_rec.language_model.replay_buffer import Feedback
+from stream_rec.language_model.tower_training import TowerSettings
+from stream_rec.language_model.vector_cache import cache_fingerprint
+from stream_rec.policy import AdapterPolicy
+
+
+class Cancelled(Exception):
+    """The program ends: the round is thrown away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One round and all it needs; `start` is what learning goes on from, `champion` what serves."""
+
+    due: Due
+    version: int
+    policy: AdapterPolicy
+    texts: Texts  # with the vectors under the text version of `start`
+    histories: Mapping[str, Sequence[Feedback]]
+    start: AdapterVersion | None
+    champion: AdapterVersion | None
+    since_ms: int
+    offsets: dict[str, list[int]]
+
+    @property
+    def text_version(self) -> int:
+        """Whose adapter reads the texts of what the round makes."""
+        if self.due.kind == "adapter":
+            return self.version
+        return self.start.text_version if self.start else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a round ended: a record in state `shadow` or `refused`, or None where it failed."""
+
+    due: Due
+    record: AdapterVersion | None
+    reason: str
+    seconds: float
+
+
+class Rounds:
+    """Runs rounds one after the other; the model stays loaded between them."""
+
+    def __init__(self, settings: Settings, *, cancelled: Callable[[], bool]) -> None:
+        self.settings = settings
+        self.step: Step | None = None  # how far the adapter being trained is
+        self._cancelled = cancelled
+        self._backbone: Backbone | None = None
+
+    def run(self, job: Job) -> Outcome:
+        """Run a round; whatever it meets ends in an outcome.
+
+        Raises:
+            Cancelled: the program ends.
+            ModelUnavailable: the model cannot be loaded.
+        """
+        started = time.monotonic()
+        self.step = None
+        phases = _Phases(job, self._cancelled)
+        try:
+            record = self._run(job, phases)
+        except (TrainingFailed, CheckpointRejected) as error:
+            seconds = time.monotonic() - started
+            return Outcome(due=job.due, record=None, reason=str(error), seconds=seconds)
+        seconds = time.monotonic() - started
+        metrics = record.metrics | {"seconds": round(seconds, 1)}
+        record = msgspec.structs.replace(record, metrics=metrics)
+        return Outcome(due=job.due, record=record, reason=record.reason, seconds=seconds)
+
+    def _run(self, job: Job, phases: _Phases) -> AdapterVersion:
+        backbone = self._loaded()
+        phases.done("model loaded")
+        start = self._bundle(job.start, backbone)
+        if start is None and job.start is not None and job.due.kind == "tower":
+            message = f"what serves, {job.start.scenario}/{job.start.version}, cannot be read"
+            raise CheckpointRejected(message)
+        champion = start if job.champion == job.start else self._bundle(job.champion, backbone)
+        if job.due.kind == "adapter" and not _fits(start, job.policy):
+            LOG.warning("rank is %d now: the adapter starts anew", job.policy.rank)
+            champion, start = champion or start, None
+        texts, catalogue = self._catalogue(job, start, backbone)
+        phases.done(f"{len(texts.item_ids)} texts at hand")
+        conditions = Conditions(
+            lora=lora_settings(job.policy) if job.due.kind == "adapter" else None,
+            tower=TowerSettings(max_s=min(TOWER_S, job.policy.max_s)),
+            min_gain=job.policy.gate.min_gain,
+            confidence=job.policy.gate.confidence,
+            seed=job.version,
+            monotonic=time.monotonic,
+            progress=self._progress,
+            since_ms=job.since_ms,
+            replay_ratio=job.policy.replay_ratio,
+            phase=phases.done,
+        )
+        judged_against = None if champion is start else champion
+        candidate = learning_round(
+            backbone, catalogue, job.histories, conditions, last=start, champion=judged_against
+        )
+        accepted = candidate.verdict.decision == "shadow"
+        if accepted or job.due.kind == "adapter":
+            bundle = _bundle_of(job, candidate, texts, backbone)
+            write_checkpoint(self.settings.checkpoint_root, bundle)
+            phases.done("bundle written")
+        return _record_of(job, candidate, backbone, champion)
+
+    def _progress(self, step: Step) -> None:
+        self.step = step
+        if self._cancelled():
+            raise Cancelled
+
+    def _loaded(self) -> Backbone:
+        if self._backbone is None:
+            torch.set_num_threads(threads())
+            name = self.settings.model
+            self._backbone = load_backbone(
+                None if name in PACKAGED else name,
+                device=self.settings.device,  # type: ignore[arg-type]
+            )
+        return self._backbone
+
+    def _bundle(self, record: AdapterVersion | None, backbone: Backbone) -> Checkpoint | None:
+        """Read the bundle of a version; one that cannot be read is as none: the frozen model."""
+        if record is None:
+            return None
+        try:
+            return read_checkpoint(
+                self.settings.checkpoint_root,
+                record.scenario,
+                record.version,
+                base_model_hash=backbone.model_hash,
+            )
+        except CheckpointRejected as error:
+            LOG.error("starting from the frozen model: %s", error)
+            return None
+
+    def _catalogue(
+        self, job: Job, start: Checkpoint | None, backbone: Backbone
+    ) -> tuple[Texts, Catalogue]:
+        """Return the catalogue with its text vectors under the adapter that learning starts from.
+
+        A tower takes only what is encoded already; for an adapter the rest is encoded here.
+        """
+        version = start.manifest.text_version if start else 0
+        model = cache_fingerprint(backbone.model_hash, backbone.pooling, version)
+        texts = job.texts
+        vectors, known = known_vectors(texts, start, model, backbone.dimension)
+        if job.due.kind == "tower":
+            chosen = np.flatnonzero(known)
+            texts, vectors = subset(texts, chosen), vectors[chosen]
+        elif not known.all():
+            missing = np.flatnonzero(~known)
+            vectors[missing] = self._encoded(start, backbone, [texts.texts[i] for i in missing])
+        return texts, Catalogue(item_ids=texts.item_ids, texts=texts.texts, text=vectors)
+
+    def _encoded(
+        self, start: Checkpoint | None, backbone: Backbone, texts: Sequence[str]
+    ) -> NDArray[np.float32]:
+        reading = merge_adapter(backbone, served_adapter(start)) if start else backbone
+
+        def progress(*_: int) -> None:
+            if self._cancelled():
+                raise Cancelled
+
+        return encode(reading, texts, progress=progress)
+
+
+class _Phases:
+    """Tells what is done and how long it took, and dies there when a test asks for it."""
+
+    def __init__(self, job: Job, cancelled: Callable[[], bool]) -> None:
+        self._name = f"{job.due.scenario}/{job.version} ({job.due.kind})"
+        self._cancelled = cancelled
+        self._last = time.monotonic()
+
+    def done(self, what: str) -> None:
+        now = time.monotonic()
+        LOG.info("%s: %s, %.1f s", self._name, what, now - self._last)
+        self._last = now
+        words = [word for word in what.split() if word.isalpha()]
+        crash_point("round_" + "_".join(words))
+        if self._cancelled():
+            raise Cancelled
+
+
+def threads() -> int:
+    """Return how many threads a round computes with: half the cores, unless the operator said."""
+    said = os.environ.get("STREAM_REC_TRAINER_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    return int(said) if said and said.isdigit() else max(1, (os.cpu_count() or 2) // 2)
+
+
+def code_version() -> str:
+    """Return the version of this program."""
+    try:
+        return installed("stream-rec")
+    except PackageNotFoundError:
+        return "source"
+
+
+def _fits(start: Checkpoint | None, policy: AdapterPolicy) -> bool:
+    arrays = served_adapter(start) if start else {}
+    return not arrays or adapter_rank(arrays) == policy.rank
+
+
+def _bundle_of(job: Job, candidate: Candidate, texts: Texts, backbone: Backbone) -> Checkpoint:
+    manifest = Manifest(
+        format=FORMAT,
+        scenario=job.due.scenario,
+        version=job.version,
+        text_version=job.text_version,
+        base_model=backbone.name,
+        base_model_hash=backbone.model_hash,
+        dimension=backbone.dimension,
+        items=len(texts.item_ids),
+        offsets=job.offsets,
+        metrics=_finite(candidate.metrics | candidate.verdict.figures),
+        policy=msgspec.to_builtins(job.policy),
+        code_version=code_version(),
+        created_at=_now_ms(),
+    )
+    return Checkpoint(
+        manifest=manifest,
+        item_ids=tuple(texts.item_ids),
+        vectors=candidate.vectors,
+        text=candidate.text,
+        text_hash=texts.hashes,
+        adapter=candidate.adapter,
+        tower=candidate.tower,
+    )
+
+
+def _record_of(
+    job: Job, candidate: Candidate, backbone: Backbone, champion: Checkpoint | None
+) -> AdapterVersion:
+    now = _now_ms()
+    verdict = candidate.verdict
+    return AdapterVersion(
+        scenario=job.due.scenario,
+        version=job.version,
+        text_version=job.text_version,
+        state="shadow" if verdict.decision == "shadow" else "refused",
+        kind=job.due.kind,
+        champion=champion.manifest.version if champion else 0,
+        base_model_hash=backbone.model_hash,
+        method=job.policy.method,
+        created_at=now,
+        changed_at=now,
+        reason="; ".join(verdict.reasons),
+        metrics=_finite(candidate.metrics),
+        gate=_finite(verdict.figures),
+    )
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, Any]:
+    """Figures as JSON takes them: no NaN or Inf, six digits."""
+    return {
+        name: float(f"{value:.6g}") if np.isfinite(value) else None
+        for name, value in figures.items()
+    }
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+LOG = logging.getLogger(__name__)
+PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
+TOWER_S = 60.0
