@@ -62,9 +62,8 @@ def publish(
         return result
     clock = replica.statistics.newest_ms or now_ms
     requests = [_request(replica, entry) for entry in due]
-    ranked = rank(replica, requests, now_ms=clock, rng=rng)
-    catalogue_items, encoded_items = replica.catalogue.count, replica.encoded_items()
-    for entry, made in zip(due, ranked, strict=True):
+    ranked = _ranked(replica, requests, now_ms=clock, rng=rng)
+    for entry, (made, adapter_version, encoded_items) in zip(due, ranked, strict=True):
         place = (entry.partition, entry.profile.user_id)
         profile = result.profiles.get(place, entry.profile)
         old = profile.lists.get(entry.scenario)
@@ -78,9 +77,9 @@ def publish(
                 for topic, after in ledger.next_offsets.items()
                 if after > 0  # a topic of which nothing was read yet has no last record
             },
-            adapter_version=replica.adapter_version,
+            adapter_version=adapter_version,
             policy_version=replica.policies.effective(entry.scenario).version,
-            catalogue_items=catalogue_items,
+            catalogue_items=replica.catalogue.count,
             encoded_items=encoded_items,
         )
         toplist = _toplist(entry, made, version, now_ms, lineage)
@@ -89,6 +88,18 @@ def publish(
         lists = profile.lists | {entry.scenario: Listing(version, now_ms)}
         result.profiles[place] = msgspec.structs.replace(profile, lists=lists)
     return result
+
+
+def _ranked(
+    replica: Replica, requests: Sequence[Request], *, now_ms: int, rng: np.random.Generator
+) -> list[tuple[Ranked, int, int]]:
+    """Return each list with the one adapter version that made it, and the items encoded there."""
+    found: dict[int, tuple[Ranked, int, int]] = {}
+    for served, places in replica.groups([request.scenario for request in requests]):
+        made = rank(served, [requests[place] for place in places], now_ms=now_ms, rng=rng)
+        source = (served.adapter_version, served.encoded_items())
+        found |= {place: (one, *source) for place, one in zip(places, made, strict=True)}
+    return [found[place] for place in range(len(requests))]
 
 
 def _request(replica: Replica, due: Due) -> Request:

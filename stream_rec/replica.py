@@ -4,11 +4,14 @@ It is mutable and changes only through the methods here, each one the arrival of
 record. Knows no user and no topic.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rec.adapters.serving import Served, Spaces, grouped
+from stream_rec.adapters.space import Hashes, Texts
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.experts.views import TEXT, Views
@@ -26,7 +29,8 @@ from stream_rec.statistics.statistics import Statistics
 class Replica:
     """One worker's copy; `vectors` by modality, all rows numbered by `items`.
 
-    `adapter_version` names the adapter that made the text vectors: 0 is the frozen model.
+    By itself it is the frozen language model, version 0; `spaces` holds the adapters, and `served`
+    is what serves a scenario.
     """
 
     items: ItemIndex = field(default_factory=ItemIndex)
@@ -37,11 +41,13 @@ class Replica:
     vectors: dict[str, VectorTable] = field(default_factory=dict)
     scenarios: set[str] = field(default_factory=lambda: {"default"})
     adapter_version: int = 0
+    spaces: Spaces = field(default_factory=Spaces)
     views: Views = field(default_factory=Views)
     derived: Derived = field(default_factory=Derived)
     catalogue: Catalogue = field(init=False)
     statistics: Statistics = field(init=False)
-    _encoded: dict[int, int] = field(default_factory=dict)  # row -> hash of the text encoded
+    _encoded: Hashes = field(default_factory=Hashes)  # of the text encoded, by row
+    _wanted: Hashes = field(default_factory=Hashes)  # of the present text, by row
     _awaiting: dict[int, int] = field(default_factory=dict)  # row -> hash of the text to encode
 
     def __post_init__(self) -> None:
@@ -52,7 +58,9 @@ class Replica:
         """Take an item into the catalogue, or replace it; its other modalities come with it."""
         row = self.catalogue.put(item)
         hashed = text_hash(item_text(item))
-        if hashed in (self._encoded.get(row), NO_TEXT):
+        self._wanted.put(row, hashed)
+        self.spaces.take_item(item.item_id, row)
+        if hashed in (self._encoded.at(row), NO_TEXT):
             self._awaiting.pop(row, None)
         else:
             self._awaiting[row] = hashed
@@ -65,16 +73,24 @@ class Replica:
         row = self.items.row(item_id)
         if row >= 0:
             self._awaiting.pop(row, None)
-            self._encoded.pop(row, None)
+            self._encoded.put(row, 0)
+            self._wanted.put(row, 0)
             for table in self.vectors.values():
                 table.drop(row)
 
     def put_text_vector(
-        self, item_id: str, hashed: int, vector: NDArray[np.float32] | None
+        self, item_id: str, hashed: int, vector: NDArray[np.float32] | None, text_version: int = 0
     ) -> None:
-        """Take the vector, (d,), of the text with this `text_hash`; None where there is none."""
+        """Take the vector, (d,), of the text with this `text_hash`; None where there is none.
+
+        Raises:
+            StateRejected: an adapter's vector has another dimension or is not finite.
+        """
         row = self.items.add(item_id)
-        self._encoded[row] = hashed
+        self.spaces.take_text(text_version, item_id, row, (hashed, vector))
+        if text_version:
+            return
+        self._encoded.put(row, hashed)
         if self._awaiting.get(row) == hashed:
             del self._awaiting[row]
         if vector is not None:
@@ -95,6 +111,51 @@ class Replica:
     def reranker(self, scenario: str) -> Reranker:
         """Return the scenario's re-ranker; for a scenario without one, fresh start weights."""
         return self.rerankers.get(scenario) or Reranker()
+
+    def served(self, scenario: str) -> "Replica | Served":
+        """Return what serves a scenario: this replica itself where no adapter does."""
+        return self.seen_through(self.spaces.version_of(scenario))
+
+    def groups(self, scenarios: Sequence[str]) -> list[tuple["Replica | Served", list[int]]]:
+        """Return what serves each scenario, with its places in `scenarios`."""
+        if not self.spaces.serving:
+            return [(self, list(range(len(scenarios))))]
+        versions = grouped([self.spaces.version_of(scenario) for scenario in scenarios])
+        return [(self.seen_through(version), places) for version, places in versions.items()]
+
+    def seen_through(self, version: int) -> "Replica | Served":
+        """Return this replica with the vectors of one version that is in memory."""
+        space = self.spaces.made[version] if version else None
+        if space is None:
+            return self
+        texts, views, counted = space.texts, self.views, self.encoded_items
+        if texts is not None:
+            views = self.spaces.views_of(texts, self.views)
+            count, wanted = self.catalogue.count, self._wanted
+            counted = lambda: self.spaces.encoded(texts, wanted, count, NO_TEXT)  # noqa: E731
+        return Served(
+            items=self.items,
+            catalogue=self.catalogue,
+            statistics=self.statistics,
+            vectors=self.vectors | space.tables,
+            views=views,
+            derived=space.derived(self.derived),
+            exploration=self.exploration,
+            rerankers=self.rerankers,
+            adapter_version=version,
+            count_encoded=counted,
+        )
+
+    def frozen_texts(self) -> Texts | None:
+        """Return the text vectors of the frozen model; None before the first has come."""
+        table = self.vectors.get(TEXT)
+        return None if table is None else Texts(0, table, self.views.neighbours, self._encoded)
+
+    def catch_up(self, *, most: int) -> None:
+        """Find the neighbours of at most so many new text vectors of each version that serves."""
+        for version in {0, *self.spaces.serving.values()}:
+            seen = self.seen_through(version)
+            seen.views.catch_up(seen, most=most)
 
     def encoded_items(self) -> int:
         """Count the known items that need no more encoding; one without any text counts."""

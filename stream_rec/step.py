@@ -265,8 +265,9 @@ def _learn(replica: Replica, taught: list[_Taught], context: Context, result: St
         )
         for profile, event, policy in taught
     ]
-    if examples:
-        learn(replica, examples, now_ms=replica.statistics.newest_ms or context.now_ms)
+    now_ms = replica.statistics.newest_ms or context.now_ms
+    for served, places in replica.groups([example.scenario for example in examples]):
+        learn(served, [examples[place] for place in places], now_ms=now_ms)
 
 
 def _due(

@@ -1,6 +1,6 @@
 """The vectors of one adapter version in memory, built from its bundle beside the ones that serve.
 
-    Texts    text vectors read by one text version, their neighbours, and which text each was made of
+    Texts    text vectors of one text version, their neighbours, and which text each was made of
     Space    one version: its texts (or the frozen ones), and where its tower puts every item
 
 A bundle is read and a space is built by a thread of its own (`Loading.build`); what arrives
@@ -22,7 +22,7 @@ from stream_rec.catalogue.neighbours import Neighbours
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.errors import CheckpointRejected
 from stream_rec.experts.views import TEXT
-from stream_rec.ranking.alternatives import Needs
+from stream_rec.ranking.derived import Derived
 from stream_rec.statistics.item_index import ItemIndex
 
 
@@ -95,7 +95,7 @@ class Space:
     tower: Mapping[str, NDArray[Any]]
     bundled: NDArray[np.int32]  # (capacity,)
     strangers: dict[str, Bundled] = field(default_factory=dict)
-    needs: Needs = field(default_factory=Needs)
+    _derived: Derived | None = None
 
     @property
     def text_version(self) -> int:
@@ -106,6 +106,14 @@ class Space:
     def tables(self) -> dict[str, VectorTable]:
         """The tables that stand in for, or beside, those of the frozen model."""
         return {TOWER: self.placed} | ({} if self.texts is None else {TEXT: self.texts.table})
+
+    def derived(self, frozen: Derived) -> Derived:
+        """Return what ranking derives, with needs found in these texts and all else shared."""
+        if self.texts is None:
+            return frozen
+        if self._derived is None:
+            self._derived = Derived(rules=frozen.rules, titles=frozen.titles)
+        return self._derived
 
     def place_text(self, row: int, vector: NDArray[np.floating] | None) -> None:
         """Put an item where the tower sees its new text; an item it knows keeps its residual."""
