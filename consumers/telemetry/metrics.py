@@ -4,6 +4,7 @@ Labels are topics, outcomes, stages and reasons: never a user, an item or a text
 where the figures come from.
 """
 
+from collections import Counter as Tallied
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -32,6 +33,12 @@ class RecommenderMetrics:
             "stream_rec_events",
             "Records by topic and outcome",
             ["topic", "outcome"],
+            registry=registry,
+        )
+        self.read = Counter(
+            "stream_rec_records_read",
+            "Event records whose batch has committed; the outcomes of a topic add up to this",
+            ["topic"],
             registry=registry,
         )
         self.dead_letters = Counter(
@@ -80,6 +87,8 @@ class RecommenderMetrics:
     def observe_batch(self, batch: Sequence[Arrival], result: Step, stamps: Stamps) -> None:
         """Count a committed batch; freshness is taken from a regular sample of its records."""
         self.batch.observe(len(batch))
+        for topic, count in Tallied(arrival.topic for arrival in batch).items():
+            self.read.labels(topic).inc(count)
         self.lists.labels("event").inc(len(result.lists))
         self.learnable.inc(result.learnable)
         self.learned.inc(result.learned)
