@@ -100,6 +100,10 @@ def _scores(
         push = np.concatenate([one.push for one in together])
     scores = network.scores(features, np.repeat(new, lengths))
     scores -= np.float32(_PUSH) * push
+    # An item outside the candidates teaches nothing, and those are mostly items that nobody took
+    # yet, so what is learned underrates them: the more, the more often something new is taken.
+    unseen = features[:, Feature.NEVER_SEEN] * features[:, Feature.NOVELTY]
+    scores += np.float32(_UNSEEN) * unseen
     return np.split(scores, np.cumsum(lengths)[:-1])
 
 
@@ -263,6 +267,7 @@ def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-u
         start = end
 
 
+_UNSEEN = 0.5
 _PUSH = 4.0  # how far below others a near copy of a refused item falls, in units of score
 # Of each expert: its feature, and how it is read: the floor under a logarithm, -1 for a cosine.
 _COLUMNS = np.array(
