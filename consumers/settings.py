@@ -59,7 +59,8 @@ class Security:
                 "ssl_cafile": self.ssl_cafile,
                 "ssl_certfile": self.ssl_certfile,
                 "ssl_keyfile": self.ssl_keyfile,
-                "ssl_password": self.ssl_password,
+                # Without one, a locked key would ask for it on the terminal, for ever.
+                "ssl_password": self.ssl_password or "",
                 "ssl_check_hostname": self.ssl_check_hostname,
             }
         return options
@@ -71,9 +72,10 @@ class Settings:
 
     `slot` numbers the workers of one group from 0: it is the static membership in the group and
     names the folder of local state, so two live processes never share one. `replication_factor`
-    None means 3, or as many brokers as there are. `http_token` guards what is asked over HTTP and
-    is demanded off loopback; `http_names` are the names, separated by commas, by which others may
-    ask beside the address.
+    None means 3, or as many brokers as there are. Local files are written anew, without the users
+    that were forgotten, `clean_disk_s` seconds after the first of them. `http_token` guards what is
+    asked over HTTP and is demanded off loopback; `http_names` are the names, separated by commas,
+    by which others may ask beside the address.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
@@ -87,6 +89,7 @@ class Settings:
     model: str = "minilm"
     device: str = "auto"
     hot_profiles: int = 10_000
+    clean_disk_s: int = 900
     checkpoints: str = ""  # any fsspec URL; empty: under data_dir
     http_token: str | None = field(default=None, repr=False)
     http_names: str = ""
@@ -245,11 +248,14 @@ PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
 SECRETS = frozenset({"sasl_password", "ssl_password", "sasl_username", "http_token"})
 FALSE = frozenset({"0", "false", "no", "off"})
-INTEGERS = frozenset({"slot", "partitions", "replication_factor", "http_port", "hot_profiles"})
+INTEGERS = frozenset(
+    {"slot", "partitions", "replication_factor", "http_port", "hot_profiles", "clean_disk_s"}
+)
 BOUNDS = (
     ("slot", 0, 9999),
     ("partitions", 1, 10_000),
     ("replication_factor", 1, 100),
     ("http_port", 0, 65_535),
     ("hot_profiles", 16, 10_000_000),
+    ("clean_disk_s", 1, 86_400),
 )

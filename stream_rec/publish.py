@@ -21,11 +21,15 @@ DEFAULT_USER = "*"
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition has been through: next offsets, outcome counts, newest event time."""
+    """What a partition has been through: next offsets, outcome counts, newest event time.
+
+    `erased_at` is when a user of it was last forgotten, on the clock of the worker; 0 for never.
+    """
 
     next_offsets: dict[str, int] = {}
     outcomes: dict[str, dict[str, int]] = {}
     newest_ms: int = 0
+    erased_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,7 @@ def publish(
         place = (entry.partition, entry.profile.user_id)
         profile = result.profiles.get(place, entry.profile)
         old = profile.lists.get(entry.scenario)
-        version = old.version + 1 if old else 1
+        version = (old.version if old else profile.version_floor) + 1
         ledger = ledgers.get(entry.partition, Ledger())
         lineage = Lineage(
             last_event_id=profile.last_event_id,

@@ -108,6 +108,10 @@ class Replica:
         if scenario != "*":
             self.scenarios.add(scenario)
 
+    def forget_user(self, user_id: str) -> None:
+        """Drop what is remembered of a user's lists; nothing else here knows users."""
+        self.views.impressions.forget(user_id)
+
     def reranker(self, scenario: str) -> Reranker:
         """Return the scenario's re-ranker; for a scenario without one, fresh start weights."""
         return self.rerankers.get(scenario) or Reranker()

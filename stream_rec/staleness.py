@@ -5,6 +5,7 @@ a few refreshes, so an idle stream is not republished for ever. Knows no profile
 """
 
 from collections import OrderedDict
+from itertools import islice
 from typing import NamedTuple
 
 from stream_rec.events import DAY_MS
@@ -39,6 +40,19 @@ class Staleness:
         """Note a list just made: when, and the newest event time of its user."""
         self._made[place] = (generated_ms, active_ms)
         self._made.move_to_end(place)
+
+    def forget(self, partition: int, user_id: str) -> None:
+        """Drop a user's lists."""
+        for place in [p for p in self._made if p.user_id == user_id and p.partition == partition]:
+            del self._made[place]
+
+    def made_at(self) -> dict[str, int]:
+        """Return when the oldest and the middle list were made, in ms; nothing without lists."""
+        if not self._made:
+            return {}
+        places = {"oldest": 0, "middle": len(self._made) // 2}
+        values = self._made.values()
+        return {name: next(islice(values, place, None))[0] for name, place in places.items()}
 
     def forget_partition(self, partition: int) -> None:
         """Drop the lists of a partition that another worker owns now."""

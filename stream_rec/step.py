@@ -1,5 +1,6 @@
 """One batch of event records -> new profiles, lists, facts and dead letters. Start reading here.
 
+    forget     the users that requests name, before anything else of the batch
     parse      bytes -> events, or a dead letter with its reason
     fold       each event into its user's profile: applied, duplicate, late or erased
     learn      the re-ranker, from profiles and statistics as they were before the batch
@@ -19,6 +20,15 @@ from typing import Literal, Protocol
 import msgspec
 import numpy as np
 
+from stream_rec.erasure import (
+    Erased,
+    Marker,
+    erase,
+    merged,
+    new_profile,
+    parse_erasure,
+    scenarios_of,
+)
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import DAY_MS, Event, Kind, parse_event
 from stream_rec.policy import Policy
@@ -33,10 +43,10 @@ from stream_rec.toplist import TopList
 Outcome = Literal["applied", "duplicate", "late", "erased", "dead_lettered"]
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record as it came: `append_ms` is when the broker took it."""
 
-    kind: Kind
+    kind: Kind | Literal["erasure"]
     topic: str
     partition: int
     offset: int
@@ -58,8 +68,8 @@ class Context:
     """What a batch needs from outside: time, chance, and the bounds of its learning.
 
     `worker` names the process in its facts. `partition_of` maps a user to the partition of their
-    events (None: not checked), `erased` to the time up to which their events have no effect. At
-    most `examples` events of a batch are learned from, uniformly sampled. `at_folded` is called
+    events (None: not checked); `erased` finds the mark of a user (partition, id) who was forgotten.
+    At most `examples` events of a batch are learned from, uniformly sampled. `at_folded` is called
     between folding and ranking, for whoever times them.
     """
 
@@ -68,7 +78,7 @@ class Context:
     rng: np.random.Generator
     examples: int = 64
     partition_of: Callable[[str], int] | None = None
-    erased: Callable[[str], int | None] | None = None
+    erased: Callable[[int, str], Marker | None] | None = None
     at_folded: Callable[[], None] | None = None
 
 
@@ -84,15 +94,19 @@ class DeadLetter:
 class Step:
     """What one batch came to; `profiles` and `ledgers` are new values for the caller to keep.
 
-    `learned` of `learnable` events taught the re-ranker.
+    A user in `erased` is to be forgotten first; one who is in `profiles` too has come back, or has
+    done something since. `taken` are the consuming events applied, each with its user's profile before it
+    and the policy of its scenario; `learned` of `learnable` of them taught the re-ranker.
     """
 
     profiles: dict[tuple[int, str], Profile] = field(default_factory=dict)
+    erased: dict[tuple[int, str], Erased] = field(default_factory=dict)
     ledgers: dict[int, Ledger] = field(default_factory=dict)
     lists: list[tuple[int, TopList]] = field(default_factory=list)
     facts: Facts | None = None
     dead_letters: list[DeadLetter] = field(default_factory=list)
     outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
+    taken: list[tuple[Profile | None, Event, Policy]] = field(default_factory=list)
     learned: int = 0
     learnable: int = 0
 
@@ -104,12 +118,16 @@ def step(
     batch: Sequence[Arrival],
     context: Context,
 ) -> Step:
-    """Fold one batch and rank everyone it touched; records of one partition come in their order."""
+    """Fold one batch and rank everyone it touched; records of one partition come in their order.
+
+    Erasures are taken first: nobody waits to be forgotten for what is folded in the same batch.
+    """
     folding = _Folding(replica, profiles, context, Step(ledgers=dict(ledgers)))
-    for arrival in batch:
+    for arrival in sorted(batch, key=lambda arrival: arrival.kind != "erasure"):
         folding.take(arrival)
     folding.close()
     result = folding.result
+    result.taken = folding.examples
     _learn(replica, folding.examples, context, result)
     if len(folding.facts):
         result.facts = folding.facts.build(context.worker)
@@ -134,6 +152,7 @@ class _Counted:
         self.before = before
         self.next_offsets = dict(before.next_offsets)
         self.newest_ms = before.newest_ms
+        self.erased_at = before.erased_at
         self.outcomes: Counter[tuple[str, Outcome]] = Counter()
 
     def ledger(self) -> Ledger:
@@ -142,7 +161,12 @@ class _Counted:
         for (topic, outcome), count in self.outcomes.items():
             counts = outcomes.setdefault(topic, {})
             counts[outcome] = counts.get(outcome, 0) + count
-        return Ledger(next_offsets=self.next_offsets, outcomes=outcomes, newest_ms=self.newest_ms)
+        return Ledger(
+            next_offsets=self.next_offsets,
+            outcomes=outcomes,
+            newest_ms=self.newest_ms,
+            erased_at=self.erased_at,
+        )
 
 
 class _Folding:
@@ -164,9 +188,12 @@ class _Folding:
             before = self.result.ledgers.get(arrival.partition, Ledger())
             counted = self.counted[arrival.partition] = _Counted(before)
         try:
-            event = self._parsed(arrival)
-            outcome = self._apply(event, arrival, counted.newest_ms)
-            counted.newest_ms = max(counted.newest_ms, event.timestamp)
+            if arrival.kind == "erasure":
+                outcome = self._forget(arrival, counted)
+            else:
+                event = self._parsed(arrival)
+                outcome = self._apply(event, arrival, counted.newest_ms)
+                counted.newest_ms = max(counted.newest_ms, event.timestamp)
         except InvalidRecord as error:
             self.result.dead_letters.append(DeadLetter(arrival=arrival, error=error))
             outcome = "dead_lettered"
@@ -184,18 +211,47 @@ class _Folding:
         return parse_event(
             arrival.value,
             key=arrival.key,
-            kind=arrival.kind,
+            kind="review" if arrival.kind == "review" else "click",
             source=source,
             append_ms=arrival.append_ms,
         )
 
+    def _forget(self, arrival: Arrival, counted: _Counted) -> Outcome:
+        erasure = parse_erasure(arrival.value, key=arrival.key, append_ms=arrival.append_ms)
+        place = (arrival.partition, erasure.user_id)
+        self._check_partition(*place)
+        done = erase(self._known(place), self._marker(place), erasure)
+        if done is None:
+            return "duplicate"
+        before = self.result.erased.get(place)
+        self.result.erased[place] = done if before is None else merged(before, done)
+        self.result.profiles.pop(place, None)
+        self.touched.pop(place, None)
+        if done.profile is not None:
+            self.result.profiles[place] = done.profile
+            self.touched[place] = scenarios_of(done.profile.history)
+        self.replica.forget_user(erasure.user_id)
+        counted.erased_at = max(counted.erased_at, self.context.now_ms)
+        return "applied"
+
+    def _known(self, place: tuple[int, str]) -> Profile | None:
+        found = self.result.profiles.get(place)
+        if found is None and place not in self.result.erased:
+            found = self.profiles.get(*place)
+        return found
+
+    def _marker(self, place: tuple[int, str]) -> Marker | None:
+        if (erased := self.result.erased.get(place)) is not None:
+            return erased.marker
+        return None if self.context.erased is None else self.context.erased(*place)
+
     def _apply(self, event: Event, arrival: Arrival, newest_ms: int) -> Outcome:
         place = (arrival.partition, event.user_id)
-        profile = self.result.profiles.get(place) or self.profiles.get(*place)
+        profile = self._known(place)
         policy = self.replica.policies.effective(event.scenario).policy
         self._check_place(event, profile, arrival.partition)
-        erased_ms = self.context.erased(event.user_id) if self.context.erased else None
-        if erased_ms is not None and event.timestamp <= erased_ms:
+        known = profile or new_profile(event.user_id, self._marker(place))
+        if known.erased_ms is not None and event.timestamp <= known.erased_ms:
             return "erased"
         if profile is not None and profile.knows(event.event_id):
             return "duplicate"
@@ -205,7 +261,7 @@ class _Folding:
         if event.consuming:
             self.examples.append((profile, event, policy))
         folded = fold(
-            profile or Profile(event.user_id),
+            known,
             event,
             topic=_TOPIC_ORDER[arrival.kind],
             offset=arrival.offset,
@@ -227,14 +283,17 @@ class _Folding:
 
         A user with a profile here was checked at the first event.
         """
-        partition_of = self.context.partition_of
         if profile is None:
-            if partition_of is not None and partition_of(event.user_id) != partition:
-                reason = f"the key belongs to partition {partition_of(event.user_id)}"
-                raise InvalidRecord(reason, stage="partition")
+            self._check_partition(partition, event.user_id)
         elif event.scenario not in profile.lists and len(profile.lists) >= MAX_SCENARIOS_OF_A_USER:
             reason = f"the user has lists in {len(profile.lists)} scenarios already"
             raise InvalidRecord(reason, stage="validate")
+
+    def _check_partition(self, partition: int, user_id: str) -> None:
+        partition_of = self.context.partition_of
+        if partition_of is not None and partition_of(user_id) != partition:
+            reason = f"the key belongs to partition {partition_of(user_id)}"
+            raise InvalidRecord(reason, stage="partition")
 
     def _read(self, event: Event, neutral: float) -> Reading:
         """Read the words of an event, then let its rating teach the reader."""
@@ -304,4 +363,4 @@ def _due(
 # and the start weights, and have no default list.
 MAX_SCENARIOS = 256
 MAX_SCENARIOS_OF_A_USER = 64
-_TOPIC_ORDER: dict[Kind, int] = {"click": 0, "review": 1}
+_TOPIC_ORDER: dict[str, int] = {"click": 0, "review": 1}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from consumers.kafka_io.wire import decode_profile, encode_profile
+from stream_rec.erasure import Marker
 from stream_rec.events import DAY_MS
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Ledger
@@ -103,7 +104,8 @@ def test_an_event_is_late_only_against_the_newest_time_of_its_own_partition() ->
 
 def test_events_up_to_an_erasure_have_no_effect() -> None:
     bench = Bench()
-    bench.context = replace(bench.context, erased={"ann": FIRST_MS}.get)
+    marks = {(0, "ann"): Marker(timestamp=FIRST_MS, version=1024)}
+    bench.context = replace(bench.context, erased=lambda *place: marks.get(place))
     result = bench.take(bench.arrival("ann"), bench.arrival("bob"))
     assert dict(result.outcomes) == {(CLICKS, "erased"): 1, (CLICKS, "applied"): 1}
     assert set(bench.profiles) == {(0, "bob")}

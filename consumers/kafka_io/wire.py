@@ -4,6 +4,7 @@ Every value that a later version must recognise starts with a format. What produ
 by `stream_rec`, not here; which topic a record belongs to is known to the callers.
 """
 
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -11,11 +12,14 @@ import numpy as np
 from kafka.partitioner.default import murmur2
 from numpy.typing import NDArray
 
+from stream_rec.erasure import Marker
 from stream_rec.errors import StateRejected
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Ledger
 
-LEDGER_KEY = b"\x00ledger"
+# Keys of the changelog that are no user's begin with a zero byte, which no user id has.
+NO_USER = b"\x00"
+LEDGER_KEY = NO_USER + b"ledger"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +94,41 @@ def decode_profile(value: bytes) -> Profile:
     except msgspec.DecodeError as error:
         msg = f"torn profile: {error}"
         raise StateRejected(msg) from error
+
+
+def marker_key(user_id: str) -> bytes:
+    """Return the key of the mark that a forgotten user leaves: 128 bits of a hash, never the id.
+
+    Between two users the same hash would silently lose one's events: at 64 bits that is likely
+    enough to matter (1 in 2,000 for ten million forgotten of a billion), at 128 it is not.
+    """
+    return _MARKER + blake2b(user_id.encode(), digest_size=16).digest()
+
+
+def is_marker(key: bytes) -> bool:
+    """Say whether a key of the changelog is that of a forgotten user's mark."""
+    return key.startswith(_MARKER)
+
+
+def encode_marker(marker: Marker) -> bytes:
+    """Return the record value of a forgotten user's mark: one byte of format, then msgpack."""
+    return _MARKER_FORMAT + _msgpack.encode(marker)
+
+
+def decode_marker(value: bytes) -> Marker:
+    """Read a forgotten user's mark.
+
+    Raises:
+        StateRejected: it is torn, or written by a newer version.
+    """
+    try:
+        if value[:1] == _MARKER_FORMAT:
+            return _markers.decode(memoryview(value)[1:])
+    except msgspec.DecodeError as error:
+        msg = f"torn mark of a forgotten user: {error}"
+        raise StateRejected(msg) from error
+    msg = f"mark of a forgotten user of format {value[:1]!r}"
+    raise StateRejected(msg)
 
 
 def encode_accepted_policy(accepted: AcceptedPolicy) -> bytes:
@@ -189,9 +228,11 @@ def _of_format(value: bytes, kind: Any, name: str) -> Any:
     return read
 
 
-_PROFILE_FORMAT = b"\x01"
+_PROFILE_FORMAT = _MARKER_FORMAT = b"\x01"
+_MARKER = NO_USER + b"erased" + NO_USER
 _KNOWN_KEYS = 50_000
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
 _profiles = msgspec.msgpack.Decoder(Profile)
+_markers = msgspec.msgpack.Decoder(Marker)
 _vectors = msgspec.msgpack.Decoder(StoredVector)

@@ -4,13 +4,13 @@ Knows where each partition is to be read from only through the ledgers it is giv
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from kafka import KafkaConsumer
 from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from consumers.kafka_io.topics import Topics
 from stream_rec.errors import ConfigurationError
-from stream_rec.events import Kind
 from stream_rec.publish import Ledger
 from stream_rec.step import Arrival
 
@@ -20,7 +20,11 @@ class Intake:
 
     def __init__(self, consumer: KafkaConsumer, topics: Topics) -> None:
         self._consumer = consumer
-        self._kinds: dict[str, Kind] = {topics.clicks: "click", topics.reviews: "review"}
+        self._kinds: dict[str, Literal["click", "review", "erasure"]] = {
+            topics.clicks: "click",
+            topics.reviews: "review",
+            topics.erasures: "erasure",
+        }
 
     @property
     def topics(self) -> list[str]:

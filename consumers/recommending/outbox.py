@@ -13,8 +13,10 @@ from consumers.kafka_io.dead_letters import DeadLetter, dead_letter_record
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.transaction import Outgoing
 from consumers.kafka_io.wire import LEDGER_KEY, Standing, encode_profile, encode_standing
+from consumers.recommending.erasures import erasing_records
 from consumers.recommending.profile_store import ProfileStore, StoredProfile
 from stream_rec import step
+from stream_rec.erasure import Erased
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Ledger, Published
 from stream_rec.statistics.facts import Facts
@@ -27,6 +29,7 @@ class Outbox:
 
     ledgers: Mapping[int, Ledger]
     profiles: dict[tuple[int, str], Profile] = field(default_factory=dict)
+    erased: dict[tuple[int, str], Erased] = field(default_factory=dict)
     lists: list[tuple[int, TopList]] = field(default_factory=list)
     facts: Facts | None = None
     letters: list[DeadLetter] = field(default_factory=list)
@@ -37,6 +40,7 @@ class Outbox:
         """Take what a batch came to; `partitions` are those its records came from."""
         self.ledgers = result.ledgers
         self.profiles |= result.profiles
+        self.erased |= result.erased
         self.lists += result.lists
         self.facts = result.facts
         self.letters += [_letter(letter) for letter in result.dead_letters]
@@ -54,6 +58,11 @@ class Outbox:
         self.records += records
         self.touched.add(0)
 
+    def add_touches(self, records: list[Outgoing]) -> None:
+        """Take records whose partitions are to be written to, changelog included."""
+        self.records += records
+        self.touched |= {record.partition for record in records}
+
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
@@ -68,6 +77,7 @@ class Sealed:
     offsets: dict[TopicPartition, int]
     stored: dict[int, list[StoredProfile]]
     standings: dict[int, bytes]
+    erased: dict[int, dict[str, Erased]]
 
 
 def seal(
@@ -75,6 +85,11 @@ def seal(
 ) -> Sealed:
     """Encode an outbox; `limits` are the largest dead letters by source topic, in bytes."""
     records = [
+        record
+        for (partition, user_id), erased in outbox.erased.items()
+        for record in erasing_records(topics, partition, user_id, erased)
+    ]
+    records += [
         Outgoing(
             topic=topics.recommendations, partition=partition, key=made.key, value=encode(made)
         )
@@ -104,7 +119,12 @@ def seal(
         records.append(Outgoing(topic=topics.statistics, partition=0, key=None, value=value))
     records += [dead_letter_record(x, limit=limits[x.topic]) for x in outbox.letters]
     records += outbox.records
-    return Sealed(records=records, offsets=offsets, stored=stored, standings=standings)
+    forgotten: dict[int, dict[str, Erased]] = {number: {} for number in stored}
+    for (partition, user_id), erased in outbox.erased.items():
+        forgotten[partition][user_id] = erased
+    return Sealed(
+        records=records, offsets=offsets, stored=stored, standings=standings, erased=forgotten
+    )
 
 
 def merge(
@@ -113,7 +133,13 @@ def merge(
     """Give the store what is committed; `written` are the last offsets by topic and partition."""
     for number, profiles in sealed.stored.items():
         position = written[topics.profiles, number] + 1
-        store.apply(number, profiles, position=position, ledger=sealed.standings[number])
+        store.apply(
+            number,
+            profiles,
+            position=position,
+            ledger=sealed.standings[number],
+            erased={user_id: gone.marker for user_id, gone in sealed.erased[number].items()},
+        )
 
 
 def _letter(letter: step.DeadLetter) -> DeadLetter:

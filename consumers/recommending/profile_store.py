@@ -9,14 +9,30 @@ import logging
 import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
-from consumers.kafka_io.wire import decode_profile
+from consumers.kafka_io.wire import (
+    NO_USER,
+    decode_marker,
+    decode_profile,
+    encode_marker,
+    marker_key,
+)
+from stream_rec.erasure import Marker
 from stream_rec.errors import StateRejected
 from stream_rec.profiles.profile import Profile
 
@@ -42,10 +58,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class ProfileStore:
     """The profiles of the partitions that this worker owns; used by one thread."""
 
-    def __init__(self, folder: Path, *, topic_id: str, hot_profiles: int = 10_000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        topic_id: str,
+        hot_profiles: int = 10_000,
+        trusted_ms: int = 64_800_000,
+    ) -> None:
         self._folder = folder
         self._topic_id = topic_id
         self._hot_bound = hot_profiles
+        self._trusted_ms = trusted_ms
+        self._forgot: dict[int, int] = {}  # partition -> how often it forgot users since it opened
         self._hot: OrderedDict[tuple[int, str], Profile] = OrderedDict()
         self._open: dict[int, Rdict] = {}
         self._cache = Cache(BLOCK_CACHE_BYTES)
@@ -59,7 +84,7 @@ class ProfileStore:
             shutil.rmtree(path)
         try:
             place = self._opened(partition, path)
-            if place is None or place.written_ms > _now_ms() - TRUSTED_MS:
+            if place is None or place.written_ms > _now_ms() - self._trusted_ms:
                 return place
             LOG.warning("profiles of partition %d are too old to trust; rebuilding", partition)
         except Exception as error:  # RocksDB raises plain exceptions for every kind of damage
@@ -78,6 +103,7 @@ class ProfileStore:
         """Let go of a partition; its files stay for when it comes back."""
         if (db := self._open.pop(partition, None)) is not None:
             db.close()
+        self._forgot.pop(partition, None)
         for key in [key for key in self._hot if key[0] == partition]:
             del self._hot[key]
 
@@ -114,11 +140,32 @@ class ProfileStore:
         self._keep_hot(partition, profile)
         return profile
 
+    def marker(self, partition: int, user_id: str) -> Marker | None:
+        """Return the mark of a user who was forgotten, None for anybody else.
+
+        Raises:
+            StateRejected: the mark is torn, or written by a newer version.
+        """
+        value = self._open[partition].get(marker_key(user_id))
+        return None if value is None else decode_marker(value)
+
     def apply(
-        self, partition: int, profiles: Iterable[StoredProfile], *, position: int, ledger: bytes
+        self,
+        partition: int,
+        profiles: Iterable[StoredProfile],
+        *,
+        position: int,
+        ledger: bytes,
+        erased: Mapping[str, Marker] | None = None,
     ) -> None:
         """Take what a committed transaction wrote, with its changelog position, at once."""
         batch = WriteBatch(raw_mode=True)
+        for user_id, marker in (erased or {}).items():
+            self._hot.pop((partition, user_id), None)
+            batch.delete(user_id.encode())
+            batch.put(marker_key(user_id), encode_marker(marker))
+        if erased:
+            self._note_forgot(partition, batch)
         for stored in profiles:
             batch.put(stored.profile.user_id.encode(), stored.value)
             self._keep_hot(partition, stored.profile)
@@ -138,6 +185,7 @@ class ProfileStore:
             self._hot.pop((partition, key.decode("utf-8", "replace")), None)
             if value is None:
                 batch.delete(key)
+                self._note_forgot(partition, batch)
             else:
                 batch.put(key, value)
         self._write(partition, batch, position=position, ledger=ledger)
@@ -149,6 +197,30 @@ class ProfileStore:
             range(limit), self._open[partition].values(from_key=start), strict=False
         ):
             yield decode_profile(value)
+
+    def unclean(self, partition: int) -> int:
+        """Return how often users were forgotten whose bytes may still lie in the files; 0: none."""
+        return self._forgot.get(partition, 0)
+
+    def clean(self, partition: int) -> None:
+        """Rewrite the files without what was deleted; takes seconds, and any thread may do it.
+
+        RocksDB keeps deleted values in its log until a flush, in its tables until a compaction, and
+        the bounds of gone tables in its manifest until that is written anew: by the second flush.
+        """
+        db = self._open[partition]
+        db.flush(wait=True)
+        whole = CompactOptions()
+        whole.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        db.compact_range(None, None, whole)  # without force a lone table is moved, not written anew
+        db.put(CLEANED_KEY, _now_ms().to_bytes(8, "big"))
+        db.flush(wait=True)
+
+    def cleaned(self, partition: int, forgot: int) -> None:
+        """Note that files are clean of what had been forgotten when `unclean` returned `forgot`."""
+        if partition in self._open and self._forgot.get(partition) == forgot:
+            self._open[partition].delete(UNCLEAN_KEY)
+            del self._forgot[partition]
 
     def disk_bytes(self) -> int:
         """Return the size of the live tables of all open partitions."""
@@ -166,6 +238,8 @@ class ProfileStore:
         path.mkdir(parents=True, exist_ok=True)
         db = Rdict(str(path), options=self._options())
         self._open[partition] = db
+        if db.get(UNCLEAN_KEY) is not None:
+            self._forgot[partition] = 1
         value = db.get(PLACE_KEY)
         if value is None:
             if next(iter(db.keys()), None) is not None:
@@ -190,6 +264,10 @@ class ProfileStore:
         batch.put(PLACE_KEY, msgspec.msgpack.encode(place))
         self._open[partition].write(batch)
 
+    def _note_forgot(self, partition: int, batch: WriteBatch) -> None:
+        batch.put(UNCLEAN_KEY, b"1")
+        self._forgot[partition] = self._forgot.get(partition, 0) + 1
+
     def _keep_hot(self, partition: int, profile: Profile) -> None:
         key = (partition, profile.user_id)
         self._hot[key] = profile
@@ -210,6 +288,7 @@ class ProfileStore:
         options.set_paranoid_checks(True)
         options.set_max_open_files(64)
         options.set_keep_log_file_num(2)
+        options.set_max_manifest_file_size(1)  # written anew at every change of files, see `clean`
         options.set_max_background_jobs(1)
         return options
 
@@ -219,10 +298,9 @@ def _now_ms() -> int:
 
 
 LOG = logging.getLogger(__name__)
-PLACE_KEY = b"\x00place"
+PLACE_KEY = NO_USER + b"place"
+UNCLEAN_KEY = NO_USER + b"unclean"
+CLEANED_KEY = NO_USER + b"cleaned"
 DAMAGED = "DAMAGED"
 BLOCK_CACHE_BYTES = 33_554_432
 WRITE_BUFFER_BYTES = 4_194_304
-# Tombstones leave the changelog after `delete.retention.ms` (a day): a store that did not follow it
-# for longer may still know an erased user.
-TRUSTED_MS = 64_800_000

@@ -23,10 +23,12 @@ from consumers.kafka_io.wire import Partitions
 from consumers.processes.collecting import Collecting
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.recommending.control import Changes, Control, Own
+from consumers.recommending.erasures import Traces, cleaning_times
 from consumers.recommending.intake import Intake
 from consumers.recommending.learners import Learners
 from consumers.recommending.membership import Membership, Rebalanced
 from consumers.recommending.outbox import Outbox, merge, seal
+from consumers.recommending.pace import Pace
 from consumers.recommending.profile_store import ProfileStore
 from consumers.recommending.spare_lists import SpareLists
 from consumers.recommending.spare_time import SpareTime
@@ -34,6 +36,7 @@ from consumers.recommending.verdicts import Verdicts
 from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import RecommenderMetrics, Stamps
+from consumers.telemetry.quality import Quality
 from stream_rec.errors import ConfigurationError
 from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
@@ -59,12 +62,20 @@ class Recommender:
         )
         self.limits = dead_letter_limits(client, topics)
         self.ids = topic_ids(client, (topics.statistics, topics.profiles))
+        times = cleaning_times(client, topics)
         client.close()
         folder = settings.folder("recommender")
         self.snapshot = folder / "statistics.snapshot"
         self.replica = Replica()
+        self.quality = Quality(self.replica, self.metrics.registry)
         self.store = ProfileStore(
-            folder, topic_id=self.ids[topics.profiles], hot_profiles=settings.hot_profiles
+            folder,
+            topic_id=self.ids[topics.profiles],
+            hot_profiles=settings.hot_profiles,
+            trusted_ms=times.trusted_ms,
+        )
+        self.traces = Traces(
+            self.store, topics, times, folder=folder, every_s=settings.clean_disk_s
         )
         self.spare = SpareTime(self.replica, self.store)
         self.ledgers: dict[int, Ledger] = {}
@@ -86,6 +97,7 @@ class Recommender:
         )
         self.consumer = group_consumer(settings)
         self.intake = Intake(self.consumer, topics)
+        self.pace = Pace()
         self.membership = Membership(settings, topics, self.consumer, self.watchdog)
         self.health = Health(
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
@@ -132,7 +144,7 @@ class Recommender:
         wait = self.spare.wait_ms(_now_ms(), POLL_MS) if self.membership.restored else POLL_MS
         if changes.records >= RECORDS_OF_CONTROL or self.verdicts.waiting:
             wait = 0
-        batch = self.intake.read(wait, most=max(LEAST_BATCH, min(MOST_BATCH, lag // 2)))
+        batch = self.intake.read(wait, most=self.pace.batch(lag))
         if self.membership.changed:
             self._take_over()
             return
@@ -144,8 +156,7 @@ class Recommender:
         if batch:
             self._moved = time.monotonic()
             stamps.mark("polled")
-            examples = EXAMPLES if lag < MOST_BATCH else EXAMPLES // 4
-            context = self._context(examples, stamps)
+            context = self._context(self.pace.examples(lag), stamps)
             result = step(self.replica, self.store, self.ledgers, batch, context)
             stamps.mark("ranked")
             outbox.add_step(result, {arrival.partition for arrival in batch})
@@ -155,12 +166,14 @@ class Recommender:
         self.metrics.lists.labels("spare").inc(made)
         if self.verdicts.waiting:
             outbox.add_verdicts(self.verdicts.letters, self.verdicts.records)
+        outbox.add_touches(self.traces.touch(self.ledgers, _now_ms()))
         if outbox.empty:
             self._idle(lag)
             return
         self._commit(outbox, result)
         if result is not None:
             stamps.mark("committed")
+            self.pace.took(len(batch), time.monotonic() - self._moved)
             self.metrics.observe_batch(batch, result, stamps)
             self.spare.look_around(SCAN_BUSY)
 
@@ -172,6 +185,7 @@ class Recommender:
             rng=self.rng,
             examples=examples,
             partition_of=self.partitions.of_user,
+            erased=self.store.marker,
         )
 
     def _commit(self, outbox: Outbox, result: Step | None) -> None:
@@ -183,6 +197,7 @@ class Recommender:
         merge(sealed, self.store, self.topics, written)
         crash_point("after_merge")
         self.ledgers = dict(outbox.ledgers)
+        self.quality.committed(outbox.lists, result)
         self.verdicts.settled()
         if outbox.facts is not None:
             self.control.own.written = written[self.topics.statistics, 0]
@@ -190,6 +205,8 @@ class Recommender:
         applied = 0
         if result is not None:
             applied = sum(n for (_, kind), n in result.outcomes.items() if kind == "applied")
+        for place in outbox.erased:
+            self.spare.forget(*place)
         self.spare.committed(outbox.profiles, applied=applied)
         took = time.monotonic() - started
         self.metrics.commit.observe(took)
@@ -203,6 +220,7 @@ class Recommender:
             (self.settings.folder("recommender") / HEARTBEAT_FILE).touch()
 
     def _take_over(self) -> None:
+        self.traces.finish()
         try:
             standings = self.membership.take_over(self.store)
         except Rebalanced:
@@ -214,6 +232,7 @@ class Recommender:
         elif self.verdicts.owned:
             self.control.disown_verdicts()
         self.spare.taken_over(standings)
+        self.quality.taken_over()
         self._moved = time.monotonic()
 
     def _heed(self, changes: Changes) -> None:
@@ -228,6 +247,8 @@ class Recommender:
             return
         self._next_second = now + 1.0
         self.learners.exchange(_now_ms())
+        self.quality.look(self.spare.made_at(), _now_ms())
+        self.traces.look()
         self.metrics.ready.set(self.membership.restored and self.caught_up)
         self.metrics.lag.set(lag)
         replica = self.replica
@@ -282,6 +303,7 @@ class Recommender:
             self.learners.close()
             self.control.close()
             self.transactor.close()
+            self.traces.finish()
             self.store.close_all()
             self.health.stop()
         self.watchdog.stop()
@@ -311,8 +333,6 @@ def _now_ms() -> int:
 
 LOG = logging.getLogger(__name__)
 POLL_MS = 50
-LEAST_BATCH, MOST_BATCH = 32, 500
-EXAMPLES = 64
 NEIGHBOURS_IDLE = 32  # new vectors compared with the catalogue in an idle round
 RECORDS_OF_CONTROL = 200
 BEAT_EVERY_S = 1.0

@@ -42,6 +42,7 @@ class SpareLists:
             entry
             for entry in self._spare.due(now_ms, bounds)
             if (entry.partition, entry.profile.user_id) not in outbox.profiles
+            and (entry.partition, entry.profile.user_id) not in outbox.erased
         ]
         if due:
             made = publish(self._replica, due, outbox.ledgers, now_ms=now_ms, rng=self._rng)

@@ -71,6 +71,22 @@ class SpareTime:
         for (partition, _), profile in profiles.items():
             self._note(partition, profile)
 
+    def forget(self, partition: int, user_id: str) -> None:
+        """Drop the lists of a user who was forgotten."""
+        self._staleness.forget(partition, user_id)
+
+        def theirs(place: Place) -> bool:
+            return (place.partition, place.user_id) == (partition, user_id)
+
+        self._noted = {place: made for place, made in self._noted.items() if not theirs(place)}
+        self._owed_from = {place: ms for place, ms in self._owed_from.items() if not theirs(place)}
+        self._owed = [entry for entry in self._owed if not theirs(entry[1])]
+        heapq.heapify(self._owed)
+
+    def made_at(self) -> dict[str, int]:
+        """Return when the oldest and the middle list were made, in ms; nothing until known."""
+        return self._staleness.made_at() if self._in_order else {}
+
     def look_around(self, most: int) -> None:
         """Note up to `most` more profiles of the store; the last one puts all lists in order."""
         if self._in_order:

@@ -39,6 +39,11 @@ class Impressions:
         if len(self._newest) > self._most:
             self._newest.popitem(last=False)
 
+    def forget(self, user_id: str) -> None:
+        """Drop a user's lists in every scenario."""
+        for place in [place for place in self._newest if place[0] == user_id]:
+            del self._newest[place]
+
     def find(self, profile: Profile, scenario: str) -> Impression | None:
         """Return the list that was made from this very profile, if it is remembered."""
         found = self._newest.get((profile.user_id, scenario))

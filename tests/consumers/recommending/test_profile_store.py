@@ -72,9 +72,10 @@ def test_unreadable_profile_is_refused_and_the_store_rebuilt_next_time(
 
 
 def test_store_that_did_not_follow_for_long_is_rebuilt(
-    store: ProfileStore, monkeypatch: pytest.MonkeyPatch
+    store: ProfileStore, tmp_path: Path
 ) -> None:
     store.apply(0, [stored("erased")], position=1, ledger=b"{}")
-    monkeypatch.setattr("consumers.recommending.profile_store.TRUSTED_MS", -1)
-    assert store.open(0) is None
-    assert store.get(0, "erased") is None
+    store.close_all()
+    late = ProfileStore(tmp_path, topic_id="t", trusted_ms=-1)
+    assert late.open(0) is None
+    assert late.get(0, "erased") is None
