@@ -53,6 +53,7 @@ def least_rights(program: str, settings: Settings) -> tuple[Right, ...]:
                 *_on(("Write",), (topics.accepted_policies, topics.statistics, topics.rerankers)),
                 *_on(("Write",), letters),
                 *_on(("DescribeConfigs",), (*sources, *letters)),
+                *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
                 Right(kind="group", name=settings.group_id, operations=("Read",)),
                 Right(
                     kind="transactional-id",
@@ -71,7 +72,8 @@ def least_rights(program: str, settings: Settings) -> tuple[Right, ...]:
             reads = (topics.recommendations, topics.items, topics.audit, topics.adapters)
             return (
                 *_on(("Read",), (*reads, topics.profiles, topics.accepted_policies, *letters)),
-                *_on(("Write",), (topics.policies,)),
+                *_on(("Write",), (topics.policies, topics.erasures)),
+                *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
             )
         case "producer":
             return _on(("Write",), (topics.clicks, topics.reviews, topics.erasures, topics.items))
