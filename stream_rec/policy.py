@@ -112,6 +112,18 @@ class Pin(_Part, frozen=True, tag_field="do", tag="pin"):
         return None if self.until is None else fields.milliseconds(self.until, "until")
 
 
+class IntakePolicy(_Part, frozen=True):
+    """When an event topic is paused for its bad records; read from the policy of `*` alone.
+
+    More than `most_bad_share` of a minute's records, and at least `least_bad` of them: then the
+    topic is left alone and tried every `probe_s`. A share of 1 never pauses.
+    """
+
+    most_bad_share: Share = 0.5
+    least_bad: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    probe_s: Annotated[float, Meta(ge=1, le=86400)] = 30.0
+
+
 class Gate(_Part, frozen=True):
     """When an adapter may serve."""
 
@@ -144,6 +156,7 @@ class Policy(_Part, frozen=True, rename={"toplist": "list"}):
     profile: ProfilePolicy = ProfilePolicy()
     rules: Annotated[tuple[Block | Boost | Pin, ...], Meta(max_length=1000)] = ()
     adapter: AdapterPolicy = AdapterPolicy()
+    intake: IntakePolicy = IntakePolicy()
 
 
 class EffectivePolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ class Intake:
 
     def __init__(self, consumer: KafkaConsumer, topics: Topics) -> None:
         self._consumer = consumer
+        self.held: frozenset[str] = frozenset()
         self._kinds: dict[str, Literal["click", "review", "erasure"]] = {
             topics.clicks: "click",
             topics.reviews: "review",
@@ -63,6 +64,18 @@ class Intake:
             for place, records in polled.items()
             for record in records
         ]
+
+    def hold(self, topics: frozenset[str]) -> None:
+        """Read none of these topics until told otherwise; membership and positions stay."""
+        if not topics and not self.held:
+            return
+        paused = self._consumer.paused()  # a rebalance resumes everything
+        for place in self._consumer.assignment():
+            if place.topic in topics and place not in paused:
+                self._consumer.pause(place)
+            elif place.topic not in topics and place in paused:
+                self._consumer.resume(place)
+        self.held = topics
 
     def lag(self, ledgers: Mapping[int, Ledger]) -> int:
         """Return how many records are known to wait beyond what the ledgers have counted."""

@@ -22,6 +22,7 @@ from consumers.kafka_io.transaction import Transactor, crash_point
 from consumers.kafka_io.wire import Partitions
 from consumers.processes.collecting import Collecting
 from consumers.processes.watchdog import Watchdog, exit_for_restart
+from consumers.recommending.circuit import PROBE_RECORDS, Circuits
 from consumers.recommending.control import Changes, Control, Own
 from consumers.recommending.erasures import Traces, cleaning_times
 from consumers.recommending.intake import Intake
@@ -97,6 +98,7 @@ class Recommender:
         )
         self.consumer = group_consumer(settings)
         self.intake = Intake(self.consumer, topics)
+        self.circuits = Circuits((topics.clicks, topics.reviews), folder / "paused.json")
         self.pace = Pace()
         self.membership = Membership(settings, topics, self.consumer, self.watchdog)
         self.health = Health(
@@ -134,6 +136,7 @@ class Recommender:
             "assigned": self.membership.restored,
             "replica": self.caught_up,
             "partitions": ",".join(str(number) for number in sorted(self.store.owned)),
+            "paused": self.circuits.reasons(now=time.monotonic()),
         }
 
     def round(self) -> None:
@@ -144,7 +147,7 @@ class Recommender:
         wait = self.spare.wait_ms(_now_ms(), POLL_MS) if self.membership.restored else POLL_MS
         if changes.records >= RECORDS_OF_CONTROL or self.verdicts.waiting:
             wait = 0
-        batch = self.intake.read(wait, most=self.pace.batch(lag))
+        batch = self.intake.read(wait, most=self._most(lag))
         if self.membership.changed:
             self._take_over()
             return
@@ -168,14 +171,23 @@ class Recommender:
             outbox.add_verdicts(self.verdicts.letters, self.verdicts.records)
         outbox.add_touches(self.traces.touch(self.ledgers, _now_ms()))
         if outbox.empty:
-            self._idle(lag)
+            self._idle(0 if self.intake.held else lag)
             return
         self._commit(outbox, result)
         if result is not None:
             stamps.mark("committed")
             self.pace.took(len(batch), time.monotonic() - self._moved)
             self.metrics.observe_batch(batch, result, stamps)
+            self.circuits.count(result.outcomes, now=time.monotonic())
             self.spare.look_around(SCAN_BUSY)
+
+    def _most(self, lag: int) -> int:
+        """Leave topics alone whose circuits are open; return how many records to read."""
+        most = self.pace.batch(lag)
+        if self.membership.restored:
+            policy = self.replica.policies.effective("*").policy.intake
+            self.intake.hold(self.circuits.judge(policy, now=time.monotonic()))
+        return min(most, PROBE_RECORDS) if self.circuits.trying else most
 
     def _context(self, examples: int, stamps: Stamps) -> Context:
         return Context(
@@ -251,6 +263,8 @@ class Recommender:
         self.traces.look()
         self.metrics.ready.set(self.membership.restored and self.caught_up)
         self.metrics.lag.set(lag)
+        for topic, state in self.circuits.states().items():
+            self.metrics.paused.labels(topic).set(state != "closed")
         replica = self.replica
         sizes = {
             "catalogue_items": replica.catalogue.count,

@@ -65,6 +65,12 @@ class RecommenderMetrics:
             "stream_rec_batch_records", "Records a batch", buckets=RECORDS, registry=registry
         )
         self.lag = Gauge("stream_rec_lag_records", "Event records not yet read", registry=registry)
+        self.paused = Gauge(
+            "stream_rec_paused",
+            "1 while a topic is not read because most of its records are bad",
+            ["topic"],
+            registry=registry,
+        )
         self.learnable = Counter(
             "stream_rec_learnable_events",
             "Events the re-ranker could learn from",
