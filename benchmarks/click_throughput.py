@@ -64,7 +64,7 @@ def measure(settings: Settings, clicks: int, users: int, items: int) -> dict[str
         send_catalogue(settings, items)
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 60_000}})
-    _send(settings, rng.integers(0, users, clicks), items, rng)
+    send_clicks(settings, rng.integers(0, users, clicks), items, rng)
     copied = copy(settings, topics.clicks, f"{settings.prefix}.copy", clicks)
     before = _lists(settings)
     worker = drain_rate(settings)
@@ -72,7 +72,7 @@ def measure(settings: Settings, clicks: int, users: int, items: int) -> dict[str
     with Fleet(settings) as fleet:
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 86_400_000}})
-    _send(settings, rng.integers(0, users, clicks // 4), items, rng)
+    send_clicks(settings, rng.integers(0, users, clicks // 4), items, rng)
     before = _lists(settings)
     owing = drain_rate(settings)
     return {
@@ -124,7 +124,10 @@ def copy(settings: Settings, source: str, target: str, count: int) -> float:
     return rate
 
 
-def _send(settings: Settings, users: np.ndarray, items: int, rng: np.random.Generator) -> None:
+def send_clicks(
+    settings: Settings, users: np.ndarray, items: int, rng: np.random.Generator
+) -> None:
+    """Write one click for each entry of `users`, of items by Zipf's law."""
     client, topic = producer(settings), Topics(settings.prefix).clicks
     now_ms = time.time_ns() // 1_000_000
     for number, (user, item) in enumerate(

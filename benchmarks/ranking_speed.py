@@ -21,6 +21,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from consumers.processes.collecting import Collecting  # noqa: E402
 from stream_rec.events import Event  # noqa: E402
 from stream_rec.items import Item  # noqa: E402
 from stream_rec.policy import Policy  # noqa: E402
@@ -39,6 +40,7 @@ def main() -> int:
     replica, profiles = build(options.items, options.events)
     now_ms = replica.statistics.newest_ms
     names = list(profiles)
+    Collecting()  # as a worker does
     print(
         f"{options.items} items x {DIMENSION}, one BLAS thread, learning from {options.learn:.0%}"
     )
