@@ -76,8 +76,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        _fail(error, status=1, unexpected=True)
+        told = _refusal(error)
+        _fail(told or error, status=1, unexpected=told is None)
     sys.exit(0)
+
+
+def _refusal(error: Exception) -> StreamRecError | None:
+    """Return the one line about a refusal by the brokers that no command has put into words."""
+    if "kafka" not in sys.modules:
+        return None
+    from consumers.kafka_io.access import denied
+    from consumers.settings import settings_from_environment
+
+    return denied(error, settings_from_environment(), "operator")
 
 
 def _fail(error: Exception, *, status: int, unexpected: bool = False) -> NoReturn:

@@ -8,6 +8,7 @@ StreamRecError
 ├── TrainingFailed         keep serving: this training round is thrown away
 ├── ModelUnavailable       stop this program: the language model cannot be loaded
 ├── BrokerUnavailable      stop: no broker, or not the one that was asked for
+├── AccessDenied           stop: the brokers refuse this user something; the operator must grant it
 └── ConfigurationError     stop: wrong use, exit status 2
 """
 
@@ -50,6 +51,10 @@ class ModelUnavailable(StreamRecError):
 
 class BrokerUnavailable(StreamRecError):
     """The Kafka broker cannot be fetched, started or reached."""
+
+
+class AccessDenied(StreamRecError):
+    """The brokers refuse this user, or an operation of theirs; the message says what to grant."""
 
 
 class ConfigurationError(StreamRecError):

@@ -20,6 +20,7 @@ from kafka.errors import KafkaError
 from rich.table import Table
 
 from consumers import terminal
+from consumers.kafka_io.access import denied
 from consumers.kafka_io.clients import plain_producer
 from consumers.kafka_io.topic_reading import Read, newest, partitions_of, read, reader
 from consumers.kafka_io.topics import Topics
@@ -176,7 +177,7 @@ def publish(settings: Settings, scenario: str, patch: bytes | None) -> Audit:
             producer.close(timeout=5)
         except KafkaError as error:
             msg = f"cannot write to {topics.policies}: {error}"
-            raise BrokerUnavailable(msg) from error
+            raise denied(error, settings, "operator") or BrokerUnavailable(msg) from error
         until, start = time.monotonic() + VERDICT_S, 0
         while time.monotonic() < until:
             for record in read(consumer, topics.audit, [0], start=start):

@@ -21,6 +21,7 @@ from kafka import KafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
 from consumers.encoding.review_vectors import ReviewVectors
+from consumers.kafka_io.access import check_rights, refusals_told
 from consumers.kafka_io.clients import admin, plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics, ensure_topics
 from consumers.kafka_io.wire import decode_vector, encode_vector, split_vector_key, vector_key
@@ -28,7 +29,13 @@ from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import EncoderMetrics
-from stream_rec.errors import ConfigurationError, InvalidRecord, ModelUnavailable, StateRejected
+from stream_rec.errors import (
+    AccessDenied,
+    ConfigurationError,
+    InvalidRecord,
+    ModelUnavailable,
+    StateRejected,
+)
 from stream_rec.items import item_text, parse_item, text_hash
 from stream_rec.language_model.backbone import Backbone, load_backbone
 from stream_rec.language_model.encoding import encode
@@ -126,13 +133,8 @@ class Encoder:
         """
         address = self.health.start(self.settings)
         LOG.info("encoder: http on %s", address)
-        with self.watchdog.within(LOAD_S, "loading the model"):
-            name = self.settings.model
-            backbone = load_backbone(
-                None if name in PACKAGED else name,
-                device=self.settings.device,  # type: ignore[arg-type]
-            )
         client = admin(self.settings)
+        check_rights(client, "encoder", self.settings)
         ensure_topics(
             client,
             self.topics,
@@ -140,6 +142,12 @@ class Encoder:
             replication_factor=self.settings.replication_factor,
         )
         client.close()
+        with self.watchdog.within(LOAD_S, "loading the model"):
+            name = self.settings.model
+            backbone = load_backbone(
+                None if name in PACKAGED else name,
+                device=self.settings.device,  # type: ignore[arg-type]
+            )
         model = cache_fingerprint(backbone.model_hash, backbone.pooling, self.version)
         folder = self.settings.folder("encoder") / "vectors"
         with VectorCache(folder, model, backbone.dimension) as cache:
@@ -285,14 +293,16 @@ def run_encoder(settings: Settings) -> None:
     Raises:
         ModelUnavailable: the model cannot be loaded.
         ConfigurationError: the operator must change something.
+        AccessDenied: the operator must grant something.
     """
     try:
         os.nice(NICENESS)
         encoder = Encoder(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: encoder.stopping.set())
-        encoder.run()
-    except (ConfigurationError, ModelUnavailable):
+        with refusals_told(settings, "encoder"):
+            encoder.run()
+    except (AccessDenied, ConfigurationError, ModelUnavailable):
         raise
     except Exception as error:
         exit_for_restart("the encoder failed", error)

@@ -1,13 +1,14 @@
 """The Kafka clients, with the settings that measurements showed to matter, in one place.
 
 Every reader is `read_committed` (the default disables fencing and returns stale offsets while a
-transaction is open), no reader commits by itself, and no client waits 30 s to reconnect. Nothing
-here knows what the records mean.
+transaction is open), no reader commits by itself, and no client waits 30 s to reconnect. Each is
+made through `first_contact.py`, and raises what that raises. Nothing here knows what records mean.
 """
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
+from consumers.kafka_io.first_contact import connected
 from consumers.settings import Settings
 
 
@@ -19,27 +20,29 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
     partitions back without a rebalance. Positions are the caller's to seek: a group without offsets
     starts from the ledger or the beginning; one whose offsets left the log must stop, not reset.
     """
-    return KafkaConsumer(
+    options = {
         **_reader(settings),
-        group_id=settings.group_id,
-        group_instance_id=f"{settings.group_id}-{settings.slot}",
-        partition_assignment_strategy=[RangePartitionAssignor],
-        auto_offset_reset="none",
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=3_000,
-        max_poll_interval_ms=60_000,
-    )
+        "group_id": settings.group_id,
+        "group_instance_id": f"{settings.group_id}-{settings.slot}",
+        "partition_assignment_strategy": [RangePartitionAssignor],
+        "auto_offset_reset": "none",
+        "session_timeout_ms": 10_000,
+        "heartbeat_interval_ms": 3_000,
+        "max_poll_interval_ms": 60_000,
+    }
+    return connected(lambda wait: KafkaConsumer(**options, bootstrap_timeout_ms=wait), settings)
 
 
 def plain_consumer(settings: Settings) -> KafkaConsumer:
     """Make a reader outside every group: for `assign`, positions are the caller's to seek."""
-    return KafkaConsumer(
+    options = {
         **_reader(settings),
-        group_id=None,
-        auto_offset_reset="none",
-        max_poll_records=2_000,
-        max_partition_fetch_bytes=4_194_304,
-    )
+        "group_id": None,
+        "auto_offset_reset": "none",
+        "max_poll_records": 2_000,
+        "max_partition_fetch_bytes": 4_194_304,
+    }
+    return connected(lambda wait: KafkaConsumer(**options, bootstrap_timeout_ms=wait), settings)
 
 
 def transactional_producer(settings: Settings, transactional_id: str) -> KafkaProducer:
@@ -48,32 +51,38 @@ def transactional_producer(settings: Settings, transactional_id: str) -> KafkaPr
     `retry_backoff_ms` is the pause after CONCURRENT_TRANSACTIONS: at its default of 100 small
     transactions in a row take 111 ms each, at 5 they take 15.
     """
-    return KafkaProducer(
+    options = {
         **_writer(settings),
-        transactional_id=transactional_id,
-        transaction_timeout_ms=10_000,
-        delivery_timeout_ms=9_000,
-        max_block_ms=9_000,
-        retry_backoff_ms=5,
-    )
+        "transactional_id": transactional_id,
+        "transaction_timeout_ms": 10_000,
+        "delivery_timeout_ms": 9_000,
+        "max_block_ms": 9_000,
+        "retry_backoff_ms": 5,
+    }
+    return connected(lambda wait: KafkaProducer(**options, bootstrap_timeout_ms=wait), settings)
 
 
 def plain_producer(settings: Settings) -> KafkaProducer:
     """Make an idempotent producer for what stands outside the transactions."""
-    return KafkaProducer(
-        **_writer(settings), delivery_timeout_ms=30_000, max_block_ms=9_000, retry_backoff_ms=50
-    )
+    options = {
+        **_writer(settings),
+        "delivery_timeout_ms": 30_000,
+        "max_block_ms": 9_000,
+        "retry_backoff_ms": 50,
+    }
+    return connected(lambda wait: KafkaProducer(**options, bootstrap_timeout_ms=wait), settings)
 
 
 def admin(settings: Settings) -> KafkaAdminClient:
     """Make an administrator: topics and their settings."""
-    return KafkaAdminClient(
-        bootstrap_servers=settings.bootstrap_servers.split(","),
-        client_id=f"{settings.prefix}-admin",
-        reconnect_backoff_max_ms=1_000,
-        request_timeout_ms=15_000,
+    options = {
+        "bootstrap_servers": settings.bootstrap_servers.split(","),
+        "client_id": f"{settings.prefix}-admin",
+        "reconnect_backoff_max_ms": 1_000,
+        "request_timeout_ms": 15_000,
         **settings.security.client_options(),
-    )
+    }
+    return connected(lambda wait: KafkaAdminClient(**options, bootstrap_timeout_ms=wait), settings)
 
 
 def _reader(settings: Settings) -> dict[str, object]:

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
+from consumers.kafka_io.access import refusals_told
 from consumers.kafka_io.clients import plain_consumer
 from consumers.settings import Settings, host_and_port
 from stream_rec.errors import BrokerUnavailable, ConfigurationError
@@ -39,6 +40,7 @@ def reader(settings: Settings) -> Iterator[KafkaConsumer]:
 
     Raises:
         BrokerUnavailable: nobody answers at the bootstrap servers.
+        AccessDenied: they refuse this user, or what is read.
     """
     check_reachable(settings.bootstrap_servers)
     try:
@@ -47,7 +49,8 @@ def reader(settings: Settings) -> Iterator[KafkaConsumer]:
         msg = f"no broker answers at {settings.bootstrap_servers}: {error}"
         raise BrokerUnavailable(msg) from error
     try:
-        yield consumer
+        with refusals_told(settings, "operator"):
+            yield consumer
     finally:
         consumer.close()
 
@@ -73,6 +76,8 @@ def partitions_of(consumer: KafkaConsumer, topic: str) -> list[int]:
     """
     found = consumer.partitions_for_topic(topic)
     if not found:
+        with suppress(KafkaTimeoutError):  # a topic that may not be seen looks like none
+            consumer.end_offsets([TopicPartition(topic, 0)], timeout_ms=HIDDEN_MS)
         msg = f"there is no topic {topic}: is the prefix right, and did stream-rec ever run here?"
         raise ConfigurationError(msg)
     return sorted(found)
@@ -143,3 +148,4 @@ def _of(record: object) -> Read:
 
 SILENCE_S = 20.0
 CONNECT_S = 5.0
+HIDDEN_MS = 1_000

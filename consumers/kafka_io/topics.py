@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
 from consumers.kafka_io.clients import MAX_REQUEST_BYTES
-from stream_rec.errors import ConfigurationError
+from stream_rec.errors import AccessDenied, ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ def ensure_topics(
 
     Raises:
         ConfigurationError: the topics by user have different numbers of partitions.
+        AccessDenied: a topic is missing, and this user may not make it.
     """
     wanted = plans(topics, _existing_partitions(client, topics) or partitions)
     present = partition_counts(client, tuple(wanted))
@@ -220,6 +225,12 @@ def _create(client: KafkaAdminClient, name: str, plan: Plan, replicas: int) -> N
     }
     try:
         client.create_topics({name: spec})
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+        msg = (
+            f"there is no topic {name} that this user may see, nor may it create it: let one who "
+            "may run `stream-rec topics`; `stream-rec rights topics` prints what that needs"
+        )
+        raise AccessDenied(msg) from error
     except TopicAlreadyExistsError:  # another worker of the group was faster
         LOG.debug("topic %s exists already", name)
 

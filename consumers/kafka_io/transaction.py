@@ -24,6 +24,7 @@ from pathlib import Path
 
 from kafka import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
+from consumers.kafka_io.access import is_refusal
 from consumers.kafka_io.clients import transactional_producer
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.settings import Settings
@@ -57,6 +58,8 @@ class Transactor:
                 self._producer = transactional_producer(settings, transactional_id)
                 self._producer.init_transactions()
             except Exception as error:
+                if is_refusal(error):  # starting again would be refused again
+                    raise
                 exit_for_restart("the transactional producer did not start", error)
 
     def commit(

@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 
+from consumers.kafka_io.access import check_rights, refusals_told
 from consumers.kafka_io.clients import admin, group_consumer, plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics, dead_letter_limits, ensure_topics, topic_ids
 from consumers.kafka_io.transaction import Transactor, crash_point
@@ -38,7 +39,7 @@ from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import RecommenderMetrics, Stamps
 from consumers.telemetry.quality import Quality
-from stream_rec.errors import ConfigurationError
+from stream_rec.errors import AccessDenied, ConfigurationError
 from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
 from stream_rec.step import Context, Step, step
@@ -55,6 +56,7 @@ class Recommender:
         self.watchdog = Watchdog()
         self.metrics = RecommenderMetrics()
         client = admin(settings)
+        check_rights(client, "recommender", settings)
         count = ensure_topics(
             client,
             topics,
@@ -329,13 +331,15 @@ def run_recommender(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: the operator must change something.
+        AccessDenied: the operator must grant something.
     """
     try:
-        recommender = Recommender(settings)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: recommender.stopping.set())
-        recommender.run()
-    except ConfigurationError:
+        with refusals_told(settings, "recommender"):
+            recommender = Recommender(settings)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: recommender.stopping.set())
+            recommender.run()
+    except (AccessDenied, ConfigurationError):
         raise
     except Exception as error:
         exit_for_restart("the recommender failed", error)

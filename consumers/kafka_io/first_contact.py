@@ -1,0 +1,136 @@
+"""Make a client, and say at once why the brokers do not let it in.
+
+The client itself tries for half a minute whatever the brokers answer, and then says only that it
+could not: the reason is in its log alone. So the log of the first contact is listened to, and a
+reason that no waiting mends ends the attempt. Knows no topic.
+"""
+
+import logging
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+
+from consumers.settings import Security, Settings
+from stream_rec.errors import AccessDenied, BrokerUnavailable, ConfigurationError
+
+Client = TypeVar("Client")
+
+
+def connected(make: Callable[[int], Client], settings: Settings) -> Client:
+    """Return what `make` makes; it is given the milliseconds that brokers have to answer.
+
+    Raises:
+        AccessDenied: the brokers refuse this user or certificate, or are not to be trusted.
+        BrokerUnavailable: nobody answers as expected.
+        ConfigurationError: a file of certificates or keys cannot be read.
+    """
+    _check_files(settings.security)
+    with _listening() as heard:
+        for patience_ms in PATIENCE_MS:
+            try:
+                return make(patience_ms)
+            except KafkaError as error:
+                heard.append(error)
+                for told in heard:
+                    if (words := _words(told, settings)) is not None:
+                        raise AccessDenied(words) from error
+    last = next((told for told in reversed(heard[:-1])), heard[-1])
+    msg = (
+        f"no broker answers at {settings.bootstrap_servers} by "
+        f"{settings.security.security_protocol}: {last}"
+    )
+    raise BrokerUnavailable(msg)
+
+
+def user_of(security: Security) -> str:
+    """Return how operators know the user that brokers see.
+
+    >>> user_of(Security())
+    'this client, which names no user'
+    """
+    if security.sasl_username and security.security_protocol.startswith("SASL"):
+        return f"User:{security.sasl_username}"
+    if security.ssl_certfile and security.security_protocol == "SSL":
+        return f"the user of the certificate {security.ssl_certfile}"
+    return "this client, which names no user"
+
+
+def _words(error: BaseException, settings: Settings) -> str | None:
+    """Return the words for a reason that will not go away by itself, None for another one."""
+    security = settings.security
+    where = settings.bootstrap_servers
+    match error:
+        case SaslAuthenticationFailedError():
+            return (
+                f"the brokers at {where} refuse {user_of(security)} by {security.sasl_mechanism}: "
+                "wrong user name or password, or no such user"
+            )
+        case UnsupportedSaslMechanismError():
+            return f"the brokers at {where} do not take {security.sasl_mechanism}: {error}"
+        case AuthorizationError():
+            return f"the brokers at {where} refuse {user_of(security)}: {error}"
+        case ssl.SSLCertVerificationError():
+            return (
+                f"the certificate of the broker at {where} is not to be trusted: "
+                f"{error.verify_message}; STREAM_REC_SSL_CAFILE names the authority's file"
+            )
+        case ssl.SSLError() if "CERTIFICATE" in str(error.reason):
+            return (
+                f"the broker at {where} does not take our certificate ({error.reason}): set "
+                "STREAM_REC_SSL_CERTFILE and STREAM_REC_SSL_KEYFILE to one that it trusts"
+            )
+        case ssl.SSLError() if error.reason == "WRONG_VERSION_NUMBER":
+            return f"what answers at {where} does not speak TLS: STREAM_REC_SECURITY_PROTOCOL"
+        case ssl.SSLError():
+            return f"no TLS with {where}: {error.reason or error}"
+        case _:
+            return None
+
+
+def _check_files(security: Security) -> None:
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        path = getattr(security, name)
+        if path is None or not security.security_protocol.endswith("SSL"):
+            continue
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            msg = f"STREAM_REC_{name.upper()}: {path}: {error.strerror}"
+            raise ConfigurationError(msg) from error
+
+
+@contextmanager
+def _listening() -> Iterator[list[BaseException]]:
+    """Collect the exceptions that the client logs."""
+    heard: list[BaseException] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told = [*(record.args or ()), (record.exc_info or (None, None))[1]]
+            for error in told:
+                while isinstance(error, BaseException):
+                    heard.append(error)
+                    error = error.__cause__ or next(
+                        (part for part in error.args if isinstance(part, BaseException)), None
+                    )
+
+    ear = Ear(level=logging.ERROR)
+    logger = logging.getLogger("kafka.net")
+    logger.addHandler(ear)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(ear)
+
+
+# A reason is heard within a second; a slow broker gets the rest of half a minute.
+PATIENCE_MS = (3_000, 27_000)
