@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.kafka_io import clients
 from consumers.kafka_io.topics import Topics, ensure_topics, topic_ids
@@ -238,6 +239,34 @@ def test_metrics_tell_outcomes_and_freshness(shop: Worker) -> None:
     assert f'stream_rec_events_total{{outcome="applied",topic="{topic}"}}' in text
     assert 'stream_rec_freshness_seconds_count{stage="committed"}' in text
     assert shop.get("/livez")[0] == 200
+
+
+def test_outcomes_of_each_topic_add_up_to_the_records_read(shop: Worker) -> None:
+    twice = shop.click("gus", "i1")
+    shop.send(shop.topics.clicks, "gus", {"event_id": twice, "user_id": "gus", "item_id": "i1"})
+    shop.send(shop.topics.clicks, "gus", b"{nope")
+    review = {"event_id": "r1", "user_id": "gus", "item_id": "i2", "timestamp": NOW_MS, "rating": 5}
+    shop.send(shop.topics.reviews, "gus", review)
+    last = shop.click("gus", "i3")
+    shop.list_after("gus", last)
+
+    def reconciled() -> bool:
+        text = shop.get("/metrics")[1]
+        read, outcomes = dict[str, float](), dict[str, float]()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                topic = sample.labels.get("topic", "")
+                if sample.name == "stream_rec_records_read_total":
+                    read[topic] = sample.value
+                elif sample.name == "stream_rec_events_total":
+                    outcomes[topic] = outcomes.get(topic, 0.0) + sample.value
+        assert read == outcomes
+        return {shop.topics.clicks, shop.topics.reviews} <= read.keys()
+
+    shop.wait(reconciled)
+    text = shop.get("/metrics")[1]
+    for name in ("judged_events", "exposures_by_item", "drift_mean_ratio", "policy_version"):
+        assert f"stream_rec_{name}" in text
 
 
 def test_worker_on_an_empty_disk_reaches_the_same_statistics(shop: Worker, tmp_path: Path) -> None:
