@@ -14,7 +14,7 @@ record is refused.
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -30,6 +30,7 @@ from consumers.commands.dead_letters_found import (
     sources,
     told,
 )
+from consumers.kafka_io.access import check_rights
 from consumers.kafka_io.clients import admin, transactional_producer
 from consumers.kafka_io.dead_letters import ERRORS, RETRY_OF, marker_record, retry_headers
 from consumers.kafka_io.topic_reading import Read, partitions_of, read, reader
@@ -126,6 +127,7 @@ def _outdated(
 
 def _send(settings: Settings, source: str, chosen: Sequence[_Chosen]) -> list[_Sent]:
     """Send records and markers in one transaction."""
+    _check_rights(settings)
     dlq = Topics.dead_letters(source)
     name = f"{settings.prefix}-dlq-{uuid.uuid4().hex}"
     futures = []
@@ -158,6 +160,12 @@ def _send(settings: Settings, source: str, chosen: Sequence[_Chosen]) -> list[_S
         )
         for (letter, record), made in zip(chosen, written, strict=True)
     ]
+
+
+def _check_rights(settings: Settings) -> None:
+    """Ask before: a refused write would hang in its transaction."""
+    with closing(admin(settings)) as client:
+        check_rights(client, "dlq", settings)
 
 
 def _send_one(producer: KafkaProducer, source: str, record: Read) -> object:

@@ -1,4 +1,4 @@
-"""The commands before anything runs: topics made, and the contract's schemas printed.
+"""The commands around a deployment: topics made, schemas printed, a container's health asked.
 
 Thin: options become settings, and the file that does the work is imported only then.
 """
@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from consumers.commands.options import Bootstrap, DataDir, Json, Prefix, settings_of
+from consumers.commands.options import Bootstrap, DataDir, Http, Json, Prefix, settings_of
 
 preparing = typer.Typer()
 
 
-@preparing.command(rich_help_panel=(PREPARE := "Prepare"))
+@preparing.command(rich_help_panel=(DEPLOY := "Deploy"))
 def topics(
     *,
     partitions: Annotated[
@@ -42,7 +42,27 @@ def topics(
     run(settings_of(bootstrap_servers, prefix, data_dir, **sizes), as_json=as_json)  # type: ignore[arg-type]
 
 
-@preparing.command(rich_help_panel=PREPARE)
+@preparing.command(rich_help_panel=DEPLOY)
+def rights(
+    program: Annotated[
+        str,
+        typer.Argument(
+            help="topics, recommender, encoder, trainer, operator, dlq, producer or reader."
+        ),
+    ],
+    *,
+    principal: Annotated[str, typer.Option(help="Whom to grant it.")] = "User:stream-rec",
+    as_json: Json = False,
+    bootstrap_servers: Bootstrap = None,
+    prefix: Prefix = None,
+) -> None:
+    """Print what to grant to a program on brokers with ACLs: the least it works with."""
+    from consumers.commands.rights_command import run
+
+    run(settings_of(bootstrap_servers, prefix, None), program, principal, as_json=as_json)
+
+
+@preparing.command(rich_help_panel=DEPLOY)
 def schema(
     name: Annotated[
         str | None, typer.Argument(help="Which one; without a name, all are listed.")
@@ -55,3 +75,17 @@ def schema(
     from consumers.commands.schema_command import run
 
     run(name, write)
+
+
+@preparing.command(rich_help_panel=DEPLOY)
+def health(
+    *,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask whether it is ready, not only alive.")
+    ] = False,
+    http: Http = None,
+) -> None:
+    """Ask the program at this address whether it lives: status 0 or 1, for containers."""
+    from consumers.commands.health_command import run
+
+    run(settings_of(None, None, None, http), ready=ready)

@@ -4,7 +4,7 @@ What is written here is granted in a test, and nothing else, and the programs wo
 then taken away, and they say what is missing. Knows names, not how a broker is asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from consumers.kafka_io.topics import Topics
@@ -34,51 +34,10 @@ def least_rights(program: str, settings: Settings) -> tuple[Right, ...]:
     >>> [right.name for right in least_rights("reader", Settings(prefix="shop"))]
     ['shop.recommendations']
     """
-    topics = Topics(settings.prefix)
     if program not in PROGRAMS:
         msg = f"{program!r} is none of {', '.join(PROGRAMS)}"
         raise ConfigurationError(msg)
-    seen = Right(kind="topic", name=f"{settings.prefix}.", operations=("Describe",), prefixed=True)
-    sources = (topics.clicks, topics.reviews, topics.erasures, topics.items, topics.policies)
-    letters = tuple(topics.dead_letters(source) for source in sources)
-    internal = (topics.accepted_policies, topics.vectors, topics.statistics, topics.rerankers)
-    match program:
-        case "topics":
-            return (_creating(settings),)
-        case "recommender":
-            return (
-                seen,
-                *_on(("Read",), (*sources, *internal, topics.profiles, topics.adapters)),
-                *_on(("Write",), (topics.recommendations, topics.profiles, topics.audit)),
-                *_on(("Write",), (topics.accepted_policies, topics.statistics, topics.rerankers)),
-                *_on(("Write",), letters),
-                *_on(("DescribeConfigs",), (*sources, *letters)),
-                *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
-                Right(kind="group", name=settings.group_id, operations=("Read",)),
-                Right(
-                    kind="transactional-id",
-                    name=f"{settings.prefix}-",
-                    operations=("Write",),
-                    prefixed=True,
-                ),
-            )
-        case "encoder":
-            return (
-                seen,
-                *_on(("Read",), (topics.items, topics.reviews, topics.adapters)),
-                *_on(("Read", "Write"), (topics.vectors,)),
-            )
-        case "operator":
-            reads = (topics.recommendations, topics.items, topics.audit, topics.adapters)
-            return (
-                *_on(("Read",), (*reads, topics.profiles, topics.accepted_policies, *letters)),
-                *_on(("Write",), (topics.policies, topics.erasures)),
-                *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
-            )
-        case "producer":
-            return _on(("Write",), (topics.clicks, topics.reviews, topics.erasures, topics.items))
-        case _:
-            return _on(("Read",), (topics.recommendations,))
+    return PROGRAMS[program](settings, Topics(settings.prefix))
 
 
 def merged(rights: Iterable[Right]) -> tuple[Right, ...]:
@@ -98,13 +57,99 @@ def merged(rights: Iterable[Right]) -> tuple[Right, ...]:
     )
 
 
+def _topics(settings: Settings, _: Topics) -> tuple[Right, ...]:
+    return (_all_of(settings, "Create", "Describe"),)
+
+
+def _recommender(settings: Settings, topics: Topics) -> tuple[Right, ...]:
+    sources, letters = _sources(topics), _letters(topics)
+    replicated = (topics.accepted_policies, topics.statistics, topics.rerankers)
+    return (
+        _all_of(settings, "Describe"),
+        *_on(("Read",), (*sources, topics.vectors, topics.adapters)),
+        *_on(("Read", "Write"), (*replicated, topics.profiles)),
+        *_on(("Write",), (topics.recommendations, topics.audit, *letters)),
+        *_on(("DescribeConfigs",), (*sources, *letters, topics.recommendations, topics.profiles)),
+        Right(kind="group", name=settings.group_id, operations=("Read",)),
+        _writing_as(f"{settings.prefix}-"),
+    )
+
+
+def _encoder(settings: Settings, topics: Topics) -> tuple[Right, ...]:
+    return (
+        _all_of(settings, "Describe"),
+        *_on(("Read",), (topics.items, topics.reviews, topics.adapters)),
+        *_on(("Read", "Write"), (topics.vectors,)),
+    )
+
+
+def _trainer(settings: Settings, topics: Topics) -> tuple[Right, ...]:
+    return (
+        _all_of(settings, "Describe"),
+        *_on(("Read",), (topics.clicks, topics.reviews, topics.erasures, topics.items)),
+        *_on(("Read",), (topics.vectors, topics.accepted_policies)),
+        *_on(("Read", "Write"), (topics.adapters,)),
+        *_on(("Write",), (topics.audit,)),
+        _writing_as(f"{settings.prefix}-trainer-"),
+    )
+
+
+def _operator(_: Settings, topics: Topics) -> tuple[Right, ...]:
+    kept = (topics.profiles, topics.accepted_policies, *_letters(topics))
+    return (
+        *_on(("Read",), (topics.recommendations, topics.items, topics.audit, topics.adapters)),
+        *_on(("Read",), kept),
+        *_on(("Write",), (topics.policies, topics.erasures)),
+        *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
+    )
+
+
+def _dlq(settings: Settings, topics: Topics) -> tuple[Right, ...]:
+    return (
+        *_on(("Read", "Write", "Delete"), _letters(topics)),
+        *_on(("Read", "Write"), _sources(topics)),
+        *_on(("Read",), (topics.profiles,)),
+        _writing_as(f"{settings.prefix}-dlq-"),
+    )
+
+
+def _producer(_: Settings, topics: Topics) -> tuple[Right, ...]:
+    return _on(("Write",), (topics.clicks, topics.reviews, topics.erasures, topics.items))
+
+
+def _reader(_: Settings, topics: Topics) -> tuple[Right, ...]:
+    return _on(("Read",), (topics.recommendations,))
+
+
+def _sources(topics: Topics) -> tuple[str, ...]:
+    return (topics.clicks, topics.reviews, topics.erasures, topics.items, topics.policies)
+
+
+def _letters(topics: Topics) -> tuple[str, ...]:
+    return tuple(topics.dead_letters(source) for source in _sources(topics))
+
+
 def _on(operations: tuple[str, ...], names: Iterable[str]) -> tuple[Right, ...]:
     return tuple(Right(kind="topic", name=name, operations=operations) for name in names)
 
 
-def _creating(settings: Settings) -> Right:
-    operations = ("Create", "Describe")
+def _all_of(settings: Settings, *operations: str) -> Right:
+    """Return a right to every topic of the prefix, also one that does not exist yet."""
     return Right(kind="topic", name=f"{settings.prefix}.", operations=operations, prefixed=True)
 
 
-PROGRAMS = ("topics", "recommender", "encoder", "trainer", "operator", "producer", "reader")
+def _writing_as(start: str) -> Right:
+    """Return the right to write in transactions under every id that starts so."""
+    return Right(kind="transactional-id", name=start, operations=("Write",), prefixed=True)
+
+
+PROGRAMS: Mapping[str, Callable[[Settings, Topics], tuple[Right, ...]]] = {
+    "topics": _topics,
+    "recommender": _recommender,
+    "encoder": _encoder,
+    "trainer": _trainer,
+    "operator": _operator,
+    "dlq": _dlq,
+    "producer": _producer,
+    "reader": _reader,
+}

@@ -22,6 +22,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from consumers.kafka_io.access import check_rights, refusals_told
 from consumers.kafka_io.clients import admin, plain_consumer
 from consumers.kafka_io.topics import Topics, ensure_topics, topic_ids
 from consumers.kafka_io.wire import decode_accepted_policy
@@ -35,7 +36,13 @@ from consumers.training.memory import Memory, read_memory
 from consumers.training.school import Materials, School
 from consumers.training.texts import ItemTexts
 from stream_rec.erasure import parse_erasure
-from stream_rec.errors import ConfigurationError, InvalidRecord, ModelUnavailable, StateRejected
+from stream_rec.errors import (
+    AccessDenied,
+    ConfigurationError,
+    InvalidRecord,
+    ModelUnavailable,
+    StateRejected,
+)
 from stream_rec.events import Kind, parse_event
 from stream_rec.policy import Policies
 
@@ -108,6 +115,7 @@ class Trainer:
     def _started(self) -> KafkaConsumer:
         with self.watchdog.within(START_S, "starting"):
             client = admin(self.settings)
+            check_rights(client, "trainer", self.settings)
             ensure_topics(
                 client,
                 self.topics,
@@ -258,14 +266,16 @@ def run_trainer(settings: Settings) -> None:
     Raises:
         ModelUnavailable: the model cannot be loaded.
         ConfigurationError: the operator must change something.
+        AccessDenied: the operator must grant something.
     """
     try:
         os.nice(NICENESS)
         trainer = Trainer(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: trainer.stopping.set())
-        trainer.run()
-    except (ConfigurationError, ModelUnavailable):
+        with refusals_told(settings, "trainer"):
+            trainer.run()
+    except (AccessDenied, ConfigurationError, ModelUnavailable):
         raise
     except Exception as error:
         exit_for_restart("the trainer failed", error)
