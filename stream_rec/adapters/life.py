@@ -99,5 +99,3 @@ def decode_adapter(key: bytes, value: bytes) -> AdapterVersion | LivePointer:
 LIVE = "live"
 # Its adapter serves every scenario that has none of its own.
 DEFAULT_SCENARIO = "default"
-# Its adapter serves every scenario that has none of its own.
-DEFAULT_SCENARIO = "default"
