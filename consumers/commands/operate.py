@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from consumers.commands.dead_letter_options import dlq
-from consumers.commands.options import Bootstrap, DataDir, Json, Prefix, Scenario, reach
+from consumers.commands.options import Bootstrap, DataDir, Json, Model, Prefix, Scenario, reach
+from consumers.commands.user_options import user
 
 operate = typer.Typer()
 policy = typer.Typer(
@@ -16,6 +17,7 @@ policy = typer.Typer(
 )
 operate.add_typer(policy, name="policy", rich_help_panel=(OPERATE := "Operate"))
 operate.add_typer(dlq, name="dlq", rich_help_panel=OPERATE)
+operate.add_typer(user, name="user", rich_help_panel=OPERATE)
 
 
 @policy.command("get")
@@ -114,3 +116,28 @@ def explain(
 
     question = Question(user_id=user, item_id=item, scenario=scenario)
     answer(reach(bootstrap_servers, prefix, data_dir), question, as_json=as_json)
+
+
+@operate.command(rich_help_panel=OPERATE)
+def doctor(
+    *,
+    load_model: Annotated[
+        bool, typer.Option("--load-model", help="Load the language model too, which takes seconds.")
+    ] = False,
+    watch: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 3.0,
+    as_json: Json = False,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+    model: Model = None,
+) -> None:
+    """Find what is silently wrong with topics, producers, rights and programs, and how to mend it.
+
+    Changes nothing. Exit status 1 when something is wrong. Run it with the credentials of the
+    programs: it tells which of their rights are missing.
+    """
+    from consumers.commands.doctor import diagnose
+
+    settings = reach(bootstrap_servers, prefix, data_dir, model=model)
+    if not diagnose(settings, load_model=load_model, as_json=as_json, watch_s=watch):
+        raise typer.Exit(1)
