@@ -9,6 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from stream_rec import record_fields as fields
+from stream_rec.aliases.cloud_events import Headers
+from stream_rec.aliases.reading import in_our_words
 from stream_rec.errors import InvalidRecord
 
 Kind = Literal["click", "review"]
@@ -73,6 +75,55 @@ def parse_event(
     if event is None:
         record = fields.decode_object(value, unique=_UNIQUE)
         event = event_of(record, kind=kind, source=source)
+    _check_outside(event, key, append_ms)
+    return event
+
+
+def parse_events(
+    value: bytes | None,
+    *,
+    key: bytes | None,
+    kind: Kind,
+    source: str,
+    append_ms: int | None = None,
+    headers: Headers = (),
+    form: str = "auto",
+) -> tuple[Event, ...]:
+    """Read one record as `parse_event` does, or in the words of another product.
+
+    A record of another product may hold several items, which are as many events. `headers` may be
+    an envelope of CloudEvents; `form` is one of `aliases.families.FORMATS`.
+
+    Raises:
+        InvalidRecord: with the field and the reason.
+    """
+    plain = _plain(value)
+    if plain is not None:
+        _check_outside(plain, key, append_ms)
+        return (plain,)
+    record = fields.decode_object(value, unique=_UNIQUE)
+    spoken = in_our_words(record, value or b"", headers, form=form)
+    events = []
+    for number, words in enumerate(spoken):
+        event = event_of(words, kind=kind, source=source)
+        if number:
+            event = msgspec.structs.replace(event, event_id=_numbered(event.event_id, number))
+        _check_outside(event, key, append_ms)
+        events.append(event)
+    return tuple(events)
+
+
+def _numbered(event_id: str, number: int) -> str:
+    """Give each item of a record an id of its own."""
+    return f"{event_id[: fields.MAX_ID_CHARACTERS - 4]}#{number}"
+
+
+def _check_outside(event: Event, key: bytes | None, append_ms: int | None) -> None:
+    """Check an event against its record's key and append time.
+
+    Raises:
+        InvalidRecord: they do not fit.
+    """
     if key is None:
         msg = "the record has no key; it must be the user_id"
         raise InvalidRecord(msg, stage="key")
@@ -82,7 +133,6 @@ def parse_event(
     if append_ms is not None and event.timestamp > append_ms + DAY_MS:
         msg = "timestamp is more than a day ahead of the append time"
         raise InvalidRecord(msg, stage="validate")
-    return event
 
 
 def _plain(value: bytes | None) -> Event | None:

@@ -5,7 +5,7 @@ Knows nothing of what the record means. Every refusal is an `InvalidRecord` that
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +64,20 @@ def _depth(value: bytes) -> int:
         elif character in b"]}":
             depth -= 1
     return deepest
+
+
+def refuse_twice(value: bytes, names: Iterable[str]) -> None:
+    """Refuse a body in which one of `names` stands twice in one object.
+
+    Raises:
+        InvalidRecord: it does.
+    """
+    if any(value.count(f'"{name}"'.encode()) > 1 for name in names):
+        try:
+            _refuse_duplicates(value)
+        except ValueError as error:  # what the other parser reads, such as huge numbers
+            msg = f"not JSON: {error}"
+            raise InvalidRecord(msg) from error
 
 
 def _refuse_duplicates(value: bytes) -> None:

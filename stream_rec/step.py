@@ -30,7 +30,7 @@ from stream_rec.erasure import (
     scenarios_of,
 )
 from stream_rec.errors import InvalidRecord
-from stream_rec.events import DAY_MS, Event, Kind, parse_event
+from stream_rec.events import DAY_MS, Event, Kind, parse_events
 from stream_rec.policy import Policy
 from stream_rec.profiles.phrases import telling_phrase
 from stream_rec.profiles.profile import Listing, Profile, Reading, fold
@@ -70,13 +70,15 @@ class Context:
     `worker` names the process in its facts. `partition_of` maps a user to the partition of their
     events (None: not checked); `erased` finds the mark of a user (partition, id) who was forgotten.
     At most `examples` events of a batch are learned from, uniformly sampled. `at_folded` is called
-    between folding and ranking, for whoever times them.
+    between folding and ranking, for whoever times them. `form` is the dialect of events, one of
+    `aliases.families.FORMATS`.
     """
 
     worker: str
     now_ms: int
     rng: np.random.Generator
     examples: int = 64
+    form: str = "auto"
     partition_of: Callable[[str], int] | None = None
     erased: Callable[[int, str], Marker | None] | None = None
     at_folded: Callable[[], None] | None = None
@@ -191,9 +193,11 @@ class _Folding:
             if arrival.kind == "erasure":
                 outcome = self._forget(arrival, counted)
             else:
-                event = self._parsed(arrival)
-                outcome = self._apply(event, arrival, counted.newest_ms)
-                counted.newest_ms = max(counted.newest_ms, event.timestamp)
+                events = self._parsed(arrival)
+                outcomes = [self._apply(event, arrival, counted.newest_ms) for event in events]
+                outcome = "applied" if "applied" in outcomes else outcomes[0]
+                newest_ms = max(event.timestamp for event in events)
+                counted.newest_ms = max(counted.newest_ms, newest_ms)
         except InvalidRecord as error:
             self.result.dead_letters.append(DeadLetter(arrival=arrival, error=error))
             outcome = "dead_lettered"
@@ -206,14 +210,16 @@ class _Folding:
             self.result.ledgers[number] = counted.ledger()
             self.result.outcomes.update(counted.outcomes)
 
-    def _parsed(self, arrival: Arrival) -> Event:
+    def _parsed(self, arrival: Arrival) -> tuple[Event, ...]:
         source = f"{arrival.topic}-{arrival.partition}-{arrival.offset}"
-        return parse_event(
+        return parse_events(
             arrival.value,
             key=arrival.key,
             kind="review" if arrival.kind == "review" else "click",
             source=source,
             append_ms=arrival.append_ms,
+            headers=arrival.headers,
+            form=self.context.form,
         )
 
     def _forget(self, arrival: Arrival, counted: _Counted) -> Outcome:
