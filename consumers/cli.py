@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (ConfigurationError, InvalidPolicy) as error:
         _fail(error, status=2)
     except StreamRecError as error:
-        _fail(error, status=1)
+        _fail(_refusal(error) or error, status=1)
     except ModuleNotFoundError as error:
         known = advice(error)
         _fail(StreamRecError(known) if known else error, status=1, unexpected=not known)

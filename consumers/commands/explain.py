@@ -70,17 +70,45 @@ def answer(settings: Settings, question: Question, *, as_json: bool = False) -> 
     """
     with terminal.progress_bar("reading the list, the profile and the catalogue") as advance:
         known = look_up(settings, question, seen=advance)
-    listed = question.item_id is None or any(
-        entry.item_id == question.item_id for entry in known.toplist.items
-    )
-    findings = [] if listed or question.item_id is None else absences(known, question.item_id)
+    findings = _why_not(known, question)
     if as_json:
-        found = {"list": known.toplist, "whose": known.toplist_key, "why_not": findings}
+        found = _as_record(known, findings)
         terminal.results.print_json(msgspec.json.encode(found).decode())
-    elif listed:
+    elif _listed(known, question):
         print_list(known.toplist, known.profile, known.items, only=question.item_id)
     else:
         print_absence(question.item_id or "", [finding.text for finding in findings], known.items)
+
+
+def answered(settings: Settings, question: Question) -> dict[str, object]:
+    """Return the answer as `explain --json` prints it.
+
+    Raises:
+        ConfigurationError: there is no list in this scenario, or no such installation.
+        BrokerUnavailable: nobody answers.
+    """
+    known = look_up(settings, question)
+    return _as_record(known, _why_not(known, question))
+
+
+def list_of(settings: Settings, scenario: str, user_id: str) -> bytes:
+    """Return the newest list of a user as it was published, or the one for users never seen.
+
+    Reads a whole partition: for an operator's question, not for serving.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    topic = Topics(settings.prefix).recommendations
+    own, everyones = f"{scenario}/{user_id}".encode(), f"{scenario}/*".encode()
+    with reader(settings) as consumer:
+        place = Partitions(len(partitions_of(consumer, topic))).of_user(user_id)
+        lists = newest(consumer, topic, {place, 0}, keys={own, everyones})
+    found = lists.get(own) or lists.get(everyones)
+    if found is None or found.value is None:
+        msg = f"neither user {user_id!r} nor anybody has a list in {scenario!r}"
+        raise ConfigurationError(msg)
+    return found.value
 
 
 def look_up(settings: Settings, question: Question, *, seen: Seen | None = None) -> Known:
@@ -117,6 +145,22 @@ def look_up(settings: Settings, question: Question, *, seen: Seen | None = None)
         items=items,
         policy=policy,
     )
+
+
+def _listed(known: Known, question: Question) -> bool:
+    return question.item_id is None or any(
+        entry.item_id == question.item_id for entry in known.toplist.items
+    )
+
+
+def _why_not(known: Known, question: Question) -> list[Finding]:
+    if question.item_id is None or _listed(known, question):
+        return []
+    return absences(known, question.item_id)
+
+
+def _as_record(known: Known, findings: list[Finding]) -> dict[str, object]:
+    return {"list": known.toplist, "whose": known.toplist_key, "why_not": findings}
 
 
 def absences(known: Known, item_id: str) -> list[Finding]:

@@ -52,7 +52,7 @@ def get(settings: Settings, scenario: str, *, layers: bool = False) -> None:
         }
         _print_json(found)
         return
-    _print_json(_shown(policies.effective(scenario)))
+    _print_json(shown(policies.effective(scenario)))
 
 
 def put(settings: Settings, scenario: str, source: str) -> None:
@@ -64,7 +64,7 @@ def put(settings: Settings, scenario: str, source: str) -> None:
         VerdictMissing: no recommender judged it in time.
     """
     patch = _read_source(source)
-    _check_scenario(scenario)
+    check_scenario(scenario)
     if patch is not None:
         parse_policy(patch)
     _publish_and_tell(settings, scenario, patch)
@@ -77,7 +77,7 @@ def diff(settings: Settings, scenario: str, source: str) -> None:
         InvalidPolicy: the layer is not valid.
     """
     patch = _read_source(source)
-    _check_scenario(scenario)
+    check_scenario(scenario)
     policies = accepted(settings)
     before = policies.effective(scenario)
     policies.put(scenario, before.version, None if patch is None else parse_policy(patch))
@@ -108,6 +108,16 @@ def rollback(settings: Settings, scenario: str, version: int | None) -> None:
     Raises:
         ConfigurationError: there is no such version, or none before.
     """
+    check_scenario(scenario)
+    _publish_and_tell(settings, scenario, earlier(settings, scenario, version))
+
+
+def earlier(settings: Settings, scenario: str, version: int | None) -> bytes | None:
+    """Return a layer that was accepted before: the one before the newest, or a given version.
+
+    Raises:
+        ConfigurationError: there is no such version, or none before.
+    """
     taken = [
         line for line in audited(settings) if line.scenario == scenario and line.verdict == ACCEPTED
     ]
@@ -122,7 +132,7 @@ def rollback(settings: Settings, scenario: str, version: int | None) -> None:
             msg = f"scenario {scenario!r} has no accepted version {version} in the audit"
             raise ConfigurationError(msg)
         patch = chosen.patch
-    _publish_and_tell(settings, scenario, None if patch is None else json.dumps(patch).encode())
+    return None if patch is None else json.dumps(patch).encode()
 
 
 def accepted(settings: Settings) -> Policies:
@@ -153,8 +163,10 @@ def _publish_and_tell(settings: Settings, scenario: str, patch: bytes | None) ->
     terminal.results.print(f"accepted: version {verdict.offset} {done} for {scenario}")
 
 
-def publish(settings: Settings, scenario: str, patch: bytes | None) -> Audit:
-    """Publish a layer as it is and return the engine's verdict.
+def publish(
+    settings: Settings, scenario: str, patch: bytes | None, *, by: str | None = None
+) -> Audit:
+    """Publish a layer as it is, in the name of `by` or of who runs this, and return the verdict.
 
     Raises:
         BrokerUnavailable: the record cannot be written.
@@ -163,7 +175,7 @@ def publish(settings: Settings, scenario: str, patch: bytes | None) -> Audit:
     topics = Topics(settings.prefix)
     with reader(settings) as consumer:
         partitions_of(consumer, topics.policies)
-        by = f"{_user()}@{platform.node()}".encode()
+        who = f"{by or _user()}@{platform.node()}".encode()
         try:
             producer = plain_producer(settings)
             sent = producer.send(
@@ -171,7 +183,7 @@ def publish(settings: Settings, scenario: str, patch: bytes | None) -> Audit:
                 key=scenario.encode(),
                 value=patch,
                 partition=0,
-                headers=[(BY_HEADER, by)],
+                headers=[(BY_HEADER, who)],
             )
             offset = sent.get(timeout=WRITE_S).offset
             producer.close(timeout=5)
@@ -213,18 +225,24 @@ def _read_source(source: str) -> bytes | None:
     return None if text.strip() == "null" else text.encode()
 
 
-def _check_scenario(scenario: str) -> None:
+def check_scenario(scenario: str) -> None:
+    """Return when it can be the name of a scenario.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
     if not 0 < len(scenario) <= 128 or "/" in scenario:
         msg = f"{scenario!r} is no scenario: 1 to 128 characters without '/'"
         raise ConfigurationError(msg)
 
 
-def _shown(effective: EffectivePolicy) -> dict[str, Any]:
+def shown(effective: EffectivePolicy) -> dict[str, Any]:
+    """Return an effective policy as `policy get` prints it."""
     return {"version": effective.version, "policy": msgspec.to_builtins(effective.policy)}
 
 
 def _lines(effective: EffectivePolicy) -> list[str]:
-    text = json.dumps(_shown(effective)["policy"], indent=2, sort_keys=True)
+    text = json.dumps(shown(effective)["policy"], indent=2, sort_keys=True)
     return [f"{line}\n" for line in text.splitlines()]
 
 

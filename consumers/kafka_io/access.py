@@ -21,7 +21,7 @@ from consumers.kafka_io.first_contact import user_of
 from consumers.kafka_io.rights import PROGRAMS, Right, least_rights, merged
 from consumers.kafka_io.topics import Topics, plans
 from consumers.settings import Settings
-from stream_rec.errors import AccessDenied
+from stream_rec.errors import AccessDenied, BrokerUnavailable
 
 
 def check_rights(client: KafkaAdminClient, program: str, settings: Settings) -> None:
@@ -66,6 +66,8 @@ def denied(error: BaseException, settings: Settings, program: str) -> AccessDeni
     refused = next((part for part in _chain(error) if is_refusal(part)), None)
     if refused is None:
         return None
+    if isinstance(refused, AccessDenied):
+        return refused
     if isinstance(refused, TopicAuthorizationFailedError):
         rights = [
             right
@@ -90,7 +92,7 @@ def refusals_told(settings: Settings, program: str) -> Iterator[None]:
     """
     try:
         yield
-    except KafkaError as error:
+    except (KafkaError, BrokerUnavailable) as error:
         if (told := denied(error, settings, program)) is None:
             raise
         raise told from error

@@ -125,11 +125,16 @@ def _listening() -> Iterator[list[BaseException]]:
 
     ear = Ear(level=logging.ERROR)
     logger = logging.getLogger("kafka.net")
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(ear)
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False  # what it says now, we say better
     try:
         yield heard
     finally:
         logger.removeHandler(ear)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 # A reason is heard within a second; a slow broker gets the rest of half a minute.

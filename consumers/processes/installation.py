@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from consumers.commands.http_api import routes
 from consumers.kafka_io.clients import admin
 from consumers.kafka_io.topic_reading import check_reachable
 from consumers.kafka_io.topics import Topics, ensure_topics
@@ -286,6 +287,7 @@ def _answering(
         registry_of(programs, settings.http_token),
         ready=lambda: {"programs": supervisor.all_ready()},
         alive=lambda: True,
+        routes=routes(settings),
     )
     address = health.start(settings)
     try:
