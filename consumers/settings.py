@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 
+from stream_rec.aliases.families import FORMATS
 from stream_rec.errors import ConfigurationError
 
 
@@ -87,6 +88,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 0
     model: str = "minilm"
+    format: str = "auto"  # the dialect of events: one of aliases.families.FORMATS
     device: str = "auto"
     hot_profiles: int = 10_000
     clean_disk_s: int = 900
@@ -106,6 +108,9 @@ class Settings:
                 raise ConfigurationError(msg)
         if self.device not in {"auto", "cpu", "cuda"}:
             msg = f"device {self.device!r} is none of auto, cpu, cuda"
+            raise ConfigurationError(msg)
+        if self.format not in FORMATS:
+            msg = f"format {self.format!r} is none of {', '.join(FORMATS)}"
             raise ConfigurationError(msg)
         if self.http_token is None and not self.on_loopback:
             msg = (

@@ -62,6 +62,15 @@ Http = Annotated[
         help="Where /livez, /readyz and /metrics answer; a free port of 127.0.0.1 unless set.",
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        envvar="STREAM_REC_FORMAT",
+        help="Whose words events are in: auto, native, cloudevents, gorse, metarank, personalize, "
+        "google_retail, segment, snowplow or amazon_reviews; auto unless set.",
+    ),
+]
 Slot = Annotated[
     int | None,
     typer.Option(

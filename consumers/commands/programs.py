@@ -15,6 +15,7 @@ from consumers.commands.options import (
     Checkpoints,
     DataDir,
     Device,
+    Format,
     Http,
     Json,
     Model,
@@ -39,6 +40,7 @@ def up(
     device: Device = None,
     http: Http = None,
     checkpoints: Checkpoints = None,
+    form: Format = None,
     *,
     trainer: Annotated[
         bool, typer.Option(help="Let the language model learn from what users do.")
@@ -53,7 +55,7 @@ def up(
 
     settings = settings_of(
         bootstrap_servers, prefix, data_dir, http,
-        model=model, device=device, checkpoints=checkpoints,
+        model=model, device=device, checkpoints=checkpoints, format=form,
     )  # fmt: skip
     embedded = bootstrap_servers is None
     raise typer.Exit(run(settings, workers=workers, embedded=embedded, trainer=trainer))
@@ -66,9 +68,10 @@ def recommender(
     prefix: Prefix = None,
     slot: Slot = None,
     http: Http = None,
+    form: Format = None,
 ) -> None:
     """Run one recommender worker alone: events in, lists out."""
-    settings = settings_of(bootstrap_servers, prefix, data_dir, http, slot=slot)
+    settings = settings_of(bootstrap_servers, prefix, data_dir, http, slot=slot, format=form)
     terminal.log_to_stderr(debug=state["debug"])
     one_blas_thread()
     from consumers.recommending.recommender import run_recommender

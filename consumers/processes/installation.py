@@ -212,6 +212,7 @@ def environment(settings: Settings, http: str) -> dict[str, str]:
         "STREAM_REC_SLOT": str(settings.slot),
         "STREAM_REC_PARTITIONS": str(settings.partitions),
         "STREAM_REC_MODEL": settings.model,
+        "STREAM_REC_FORMAT": settings.format,
         "STREAM_REC_DEVICE": settings.device,
         "STREAM_REC_CHECKPOINTS": settings.checkpoint_root,
         "STREAM_REC_HTTP": http,

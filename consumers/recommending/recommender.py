@@ -198,6 +198,7 @@ class Recommender:
             at_folded=lambda: stamps.mark("folded"),
             rng=self.rng,
             examples=examples,
+            form=self.settings.format,
             partition_of=self.partitions.of_user,
             erased=self.store.marker,
         )
