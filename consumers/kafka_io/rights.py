@@ -66,8 +66,8 @@ def _recommender(settings: Settings, topics: Topics) -> tuple[Right, ...]:
     replicated = (topics.accepted_policies, topics.statistics, topics.rerankers)
     return (
         _all_of(settings, "Describe"),
-        *_on(("Read",), (*sources, topics.vectors, topics.adapters)),
-        *_on(("Read", "Write"), (*replicated, topics.profiles)),
+        *_on(("Read",), (*sources, topics.vectors)),
+        *_on(("Read", "Write"), (*replicated, topics.profiles, topics.adapters)),
         *_on(("Write",), (topics.recommendations, topics.audit, *letters)),
         *_on(("DescribeConfigs",), (*sources, *letters, topics.recommendations, topics.profiles)),
         Right(kind="group", name=settings.group_id, operations=("Read",)),
@@ -99,7 +99,7 @@ def _operator(_: Settings, topics: Topics) -> tuple[Right, ...]:
     return (
         *_on(("Read",), (topics.recommendations, topics.items, topics.audit, topics.adapters)),
         *_on(("Read",), kept),
-        *_on(("Write",), (topics.policies, topics.erasures)),
+        *_on(("Write",), (topics.policies, topics.erasures, topics.adapters, topics.audit)),
         *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
     )
 

@@ -3,7 +3,9 @@
     items, internal.policies, internal.vectors     the newest record of each key
     internal.statistics                            every record but this worker's own, which were
                                                    folded when they were made
-    internal.rerankers                             what the other workers learned
+    internal.rerankers                             what the other workers learned, and their
+                                                   evidence on adapters
+    adapters                                       the life of each version, and which one is live
 
 Records that cannot be used are kept for `verdicts.py` when this worker owns the verdict, and are
 otherwise only skipped. Knows no user, and writes no topic.
@@ -20,6 +22,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import decode_accepted_policy, decode_vector, split_vector_key
+from consumers.recommending.adapter_rounds import AdapterRounds
 from consumers.recommending.learners import Learners
 from consumers.recommending.snapshots import Snapshot, read_snapshot, write_snapshot
 from consumers.recommending.verdicts import Verdicts
@@ -61,8 +64,10 @@ class Control:
         *,
         own: Own,
         learners: Learners,
+        adapters: AdapterRounds,
     ) -> None:
         self.own = own
+        self._learners, self._adapters = learners, adapters
         self._consumer = consumer
         self._topics = topics
         self._replica = replica
@@ -77,7 +82,8 @@ class Control:
             topics.accepted_policies: self._take_policy,
             topics.vectors: self._take_vector,
             topics.statistics: self._take_facts,
-            topics.rerankers: learners.take,
+            topics.rerankers: self._take_learned,
+            topics.adapters: adapters.take,
         }
 
     def start(self, snapshot: Path, statistics_id: str) -> None:
@@ -198,21 +204,24 @@ class Control:
             LOG.error("accepted policy at offset %d is skipped: %s", record.offset, error)
 
     def _take_vector(self, record: Any) -> None:
-        if record.value is None:  # its item was withdrawn, which the items topic says too
-            return
         try:
             version, item_id = split_vector_key(record.key or b"")
-            if version != self._replica.adapter_version:
+            if record.value is None:  # its item was withdrawn, which the items topic says too
+                self._replica.spaces.drop_text(version, item_id)
                 return
             stored = decode_vector(record.value)
-            if stored.model != self._text_model:
+            if version == 0 and stored.model != self._text_model:
                 if self._text_model is not None:
                     LOG.warning("text vectors of another model: the old ones are dropped")
                 self._replica.vectors.pop(TEXT, None)
                 self._text_model = stored.model
-            self._replica.put_text_vector(item_id, stored.text_hash, stored.values)
+            self._replica.put_text_vector(item_id, stored.text_hash, stored.values, version)
         except StateRejected as error:
             LOG.error("vector at offset %d is skipped: %s", record.offset, error)
+
+    def _take_learned(self, record: Any) -> None:
+        if not self._adapters.take_evidence(record):
+            self._learners.take(record)
 
     def _take_facts(self, record: Any) -> None:
         try:

@@ -23,6 +23,7 @@ from consumers.kafka_io.transaction import Transactor, crash_point
 from consumers.kafka_io.wire import Partitions
 from consumers.processes.collecting import Collecting
 from consumers.processes.watchdog import Watchdog, exit_for_restart
+from consumers.recommending.adapter_rounds import AdapterRounds
 from consumers.recommending.circuit import PROBE_RECORDS, Circuits
 from consumers.recommending.control import Changes, Control, Own
 from consumers.recommending.erasures import Traces, cleaning_times
@@ -87,8 +88,14 @@ class Recommender:
         self.spare_lists = SpareLists(self.replica, self.spare, self.rng)
         self.transactor = Transactor(settings, folder, self.watchdog)
         self.verdicts = Verdicts(topics)
-        self.learners = Learners(
-            plain_producer(settings), topics.rerankers, settings.slot, self.replica
+        producer = plain_producer(settings)
+        self.learners = Learners(producer, topics.rerankers, settings.slot, self.replica)
+        self.adapters = AdapterRounds(
+            self.replica,
+            settings,
+            self.verdicts,
+            producer=producer,
+            registry=self.metrics.registry,
         )
         self.control = Control(
             plain_consumer(settings),
@@ -97,6 +104,7 @@ class Recommender:
             self.verdicts,
             own=Own(worker=self.transactor.incarnation),
             learners=self.learners,
+            adapters=self.adapters,
         )
         self.consumer = group_consumer(settings)
         self.intake = Intake(self.consumer, topics)
@@ -145,6 +153,8 @@ class Recommender:
         """Do one round of the loop."""
         changes = self.control.poll(most=RECORDS_OF_CONTROL)
         self._heed(changes)
+        if self.adapters.between_batches():
+            self.spare.changed()
         lag = self.intake.lag(self.ledgers) if self.membership.restored else 0
         wait = self.spare.wait_ms(_now_ms(), POLL_MS) if self.membership.restored else POLL_MS
         if changes.records >= RECORDS_OF_CONTROL or self.verdicts.waiting:
@@ -180,6 +190,7 @@ class Recommender:
             stamps.mark("committed")
             self.pace.took(len(batch), time.monotonic() - self._moved)
             self.metrics.observe_batch(batch, result, stamps)
+            self.adapters.committed(result)
             self.circuits.count(result.outcomes, now=time.monotonic())
             self.spare.look_around(SCAN_BUSY)
 
@@ -262,6 +273,7 @@ class Recommender:
             return
         self._next_second = now + 1.0
         self.learners.exchange(_now_ms())
+        self.adapters.each_second()
         self.quality.look(self.spare.made_at(), _now_ms())
         self.traces.look()
         self.metrics.ready.set(self.membership.restored and self.caught_up)
@@ -284,7 +296,8 @@ class Recommender:
     def _idle(self, lag: int) -> None:
         self.spare.look_around(SCAN_IDLE)
         self.collecting.idle()
-        self.replica.views.catch_up(self.replica, most=NEIGHBOURS_IDLE)
+        self.replica.catch_up(most=NEIGHBOURS_IDLE)
+        self.adapters.idle()
         now = time.monotonic()
         if now > self._next_minute and lag == 0:
             self._next_minute = now + (5 if not self._snapshot() else SNAPSHOT_EVERY_S)
@@ -308,6 +321,7 @@ class Recommender:
                 told = time.monotonic()
                 LOG.info("reading the replicated topics: %d records", records)
         self.learners.restore()
+        self.adapters.restore(lambda: self.watchdog.tick("loading adapters"))
         self.caught_up = True
         LOG.info("replicated topics read: %d records", records)
 
@@ -317,6 +331,7 @@ class Recommender:
             while self.caught_up and not self._snapshot() and time.monotonic() < until:
                 continue  # own records are not read back yet; each try waits for some
             self.consumer.close(autocommit=False)
+            self.adapters.close()
             self.learners.close()
             self.control.close()
             self.transactor.close()

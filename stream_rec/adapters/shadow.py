@@ -121,8 +121,18 @@ class PromotionWatch:
         if not math.isfinite(difference):
             return False
         loss = -max(-1.0, min(1.0, difference)) - self.tolerance
-        factors = _log_wealth(np.array([loss]), self.tolerance)[0]
-        self._wealth = np.maximum(self._wealth, 0.0) + factors
+        return self._add(_log_wealth(np.array([loss]), self.tolerance)[0])
+
+    def absorb(self, before: Evidence, after: Evidence) -> bool:
+        """Add what merged evidence has grown by since `before`; return whether to roll back now.
+
+        A fall is then looked for from the beginnings of such blocks only, which delays its notice
+        by a block and adds no false alarm. The evidence must be against a gain of `-tolerance`.
+        """
+        return self._add(np.asarray(after.worse) - np.asarray(before.worse))
+
+    def _add(self, growth: NDArray[np.float64]) -> bool:
+        self._wealth = np.maximum(self._wealth, 0.0) + growth
         return _mixture(self._wealth) >= self._needed
 
 

@@ -112,3 +112,25 @@ def test_paired_difference_is_bounded_and_signed() -> None:
     assert paired_difference(0, 0, 10) == 0
     assert paired_difference(999, 0, 1000) == pytest.approx(1.0)
     assert paired_difference(0, 999, 1000) == pytest.approx(-1.0)
+
+
+def test_watch_over_merged_evidence_notices_a_fall_after_a_long_good_time() -> None:
+    watch, before, alarm = PromotionWatch(), Evidence(), -1
+    differences = np.concatenate([live(0.05, 3000), live(-0.1, 1000, 2)])
+    for start in range(0, len(differences), 50):
+        after = gather(before, differences[start : start + 50])
+        if watch.absorb(before, after):
+            alarm = start
+            break
+        before = after
+    assert 3000 <= alarm < 3600
+
+
+def test_watch_over_merged_evidence_is_silent_while_nothing_falls() -> None:
+    for seed in range(20):
+        watch, before = PromotionWatch(), Evidence()
+        differences = live(0.01, 3000, seed)
+        for start in range(0, len(differences), 50):
+            after = gather(before, differences[start : start + 50])
+            assert not watch.absorb(before, after)
+            before = after

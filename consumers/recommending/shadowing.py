@@ -1,0 +1,189 @@
+"""Gather live evidence on adapters, and exchange it with the other workers.
+
+What was taken is noted after its transaction has committed and compared in slices, at most a fifth
+of the time, so events come first; under load the oldest are left out. About once a second a worker
+writes its evidence to `internal.rerankers`, outside of every transaction, under
+`<kind>/<scenario>/<version>/<slot>`: a restart loses a second of it, never counts any twice. Knows
+not what evidence decides.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from kafka import KafkaProducer
+
+from consumers.recommending.adapters import SHADOW, WATCH, Adapters, Trial
+from stream_rec.adapters.comparison import Taken, differences
+from stream_rec.adapters.shadow import Evidence, gather, merge
+from stream_rec.adapters.space import TOWER
+from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.experts.views import TEXT
+from stream_rec.replica import Replica
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker says of one trial."""
+
+    format: int = 1
+    against: int
+    since: int
+    evidence: Evidence
+
+
+class Shadowing:
+    """The evidence of one worker and the newest words of the others; used by the loop's thread."""
+
+    def __init__(
+        self, replica: Replica, adapters: Adapters, producer: KafkaProducer, topic: str, slot: int
+    ) -> None:
+        self._replica = replica
+        self._adapters = adapters
+        self._producer = producer
+        self._topic = topic
+        self._slot = str(slot)
+        self._taken: deque[Taken] = deque(maxlen=MOST_NOTED)
+        self._own: dict[Trial, Evidence] = {}
+        self._words: dict[tuple[str, str, int], dict[str, Word]] = {}
+        self._written: dict[Trial, Evidence] = {}
+        self._trials: list[Trial] = []
+        self._rested_until = 0.0
+        self._live = False
+
+    def take(self, record: Any) -> bool:
+        """Note what a worker wrote, oneself only before `start`; False when it is no evidence."""
+        parts = (record.key or b"").decode("utf-8", "replace").split("/")
+        if len(parts) != 4 or parts[0] not in {SHADOW, WATCH} or not parts[2].isdecimal():
+            return False
+        kind, scenario, version, slot = parts
+        words = self._words.setdefault((kind, scenario, int(version)), {})
+        if record.value is None:
+            words.pop(slot, None)
+        elif not (self._live and slot == self._slot):
+            try:
+                words[slot] = msgspec.json.decode(record.value, type=Word)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                LOG.warning("evidence of slot %s is skipped: %s", slot, error)
+        return True
+
+    def start(self) -> None:
+        """Go on from this slot's own words."""
+        self._live = True
+        self.look()
+
+    def look(self) -> None:
+        """Find what is to be compared now; a watch that went well comes to its end."""
+        trials = self._adapters.trials()
+        for trial in trials:
+            known = self._own.get(trial)
+            if known is None or known.min_gain != self._min_gain(trial):
+                self._own[trial] = self._restored(trial)
+        for trial in [trial for trial in self._own if trial not in trials]:
+            del self._own[trial]
+            self._written.pop(trial, None)
+        self._trials = trials
+        if not trials:
+            self._taken.clear()
+        for trial in trials:
+            gate = self._replica.policies.effective(trial.scenario).policy.adapter.gate
+            if trial.kind == WATCH and self.merged(trial).events > WATCHED * gate.shadow_events:
+                self._adapters.unwatched.add(trial)
+
+    def note(self, taken: Iterable[Taken]) -> None:
+        """Note what users took, to be compared in spare time."""
+        if self._trials:
+            self._taken.extend(taken)
+
+    def work(self) -> None:
+        """Compare a few noted events, if this worker has rested long enough."""
+        started = time.monotonic()
+        if not self._taken or started < self._rested_until:
+            return
+        batch = [self._taken.popleft() for _ in range(min(AT_ONCE, len(self._taken)))]
+        now_ms = self._replica.statistics.newest_ms
+        for trial in self._trials:
+            mine = [one for one in batch if self._concerns(one, trial)]
+            tables = [self._table(version) for version in (trial.against, trial.version)]
+            if mine and tables[0] is not None and tables[1] is not None:
+                found = differences(self._replica, mine, tables[0], tables[1], now_ms=now_ms)
+                self._own[trial] = gather(self._own[trial], found)
+        took = time.monotonic() - started
+        self._rested_until = started + (1 + REST) * took
+
+    def merged(self, trial: Trial) -> Evidence:
+        """Return the evidence of all workers on a trial."""
+        found = self._own.get(trial, Evidence(min_gain=self._min_gain(trial)))
+        for slot, word in self._words.get(_place(trial), {}).items():
+            if slot != self._slot and _same(word, trial, found):
+                found = merge(found, word.evidence)
+        return found
+
+    def evidence(self) -> dict[Trial, Evidence]:
+        """Return the merged evidence of all trials."""
+        return {trial: self.merged(trial) for trial in self._trials}
+
+    def exchange(self) -> None:
+        """Write what was gathered since the last time."""
+        for trial, evidence in self._own.items():
+            if evidence.events and self._written.get(trial) != evidence:
+                self._written[trial] = evidence
+                word = Word(against=trial.against, since=trial.since, evidence=evidence)
+                self._write(trial, msgspec.json.encode(word))
+
+    def forget(self, trial: Trial) -> None:
+        """Take all workers' words on a trial from the topic, once it is decided."""
+        for slot in {*self._words.get(_place(trial), {}), self._slot}:
+            self._write(trial, None, slot)
+
+    def _concerns(self, one: Taken, trial: Trial) -> bool:
+        scenario = one.scenario
+        return trial.scenario in (scenario, self._adapters.scenario_of(scenario))
+
+    def _table(self, version: int) -> VectorTable | None:
+        served = self._replica.seen_through(version)
+        return served.vectors.get(TOWER if version else TEXT)
+
+    def _min_gain(self, trial: Trial) -> float:
+        policy = self._replica.policies.effective(trial.scenario).policy
+        return policy.adapter.gate.min_gain if trial.kind == SHADOW else 0.0
+
+    def _restored(self, trial: Trial) -> Evidence:
+        fresh = Evidence(min_gain=self._min_gain(trial))
+        word = self._words.get(_place(trial), {}).get(self._slot)
+        return word.evidence if word is not None and _same(word, trial, fresh) else fresh
+
+    def _write(self, trial: Trial, value: bytes | None, slot: str | None = None) -> None:
+        key = "/".join((*map(str, _place(trial)), slot or self._slot)).encode()
+        try:
+            self._producer.send(self._topic, key=key, value=value, partition=0)
+        except Exception as error:  # best effort: the next second brings newer evidence
+            LOG.warning("evidence was not written: %s", error)
+
+
+def taken_of(events: Sequence[Any]) -> list[Taken]:
+    """Return what can be compared of a step's consuming events (profile before, event, policy)."""
+    return [
+        Taken(profile=profile, scenario=event.scenario, policy=policy, item_id=event.item_id)
+        for profile, event, policy in events
+        if profile is not None and profile.history
+    ]
+
+
+def _place(trial: Trial) -> tuple[str, str, int]:
+    return trial.kind, trial.scenario, trial.version
+
+
+def _same(word: Word, trial: Trial, evidence: Evidence) -> bool:
+    """Whether a word is about this very trial and asks the same question."""
+    asked = (word.against, word.since, word.evidence.min_gain)
+    return asked == (trial.against, trial.since, evidence.min_gain)
+
+
+LOG = logging.getLogger(__name__)
+MOST_NOTED = 512
+AT_ONCE = 4
+WATCHED = 10  # times as many events as a shadow takes
+REST = 4.0  # times as long as the last slice took

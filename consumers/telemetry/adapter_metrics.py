@@ -1,0 +1,74 @@
+"""What is counted and timed about adapters, in one recommender.
+
+Labels are scenarios, versions and verdicts. Knows nothing of where the figures come from.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class AdapterMetrics:
+    """The figures of adapters; on the registry of the program."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._version = Gauge(
+            "stream_rec_adapter_version",
+            "Version that serves a scenario, 0 the frozen model",
+            ["scenario"],
+            registry=registry,
+        )
+        self.load = Gauge(
+            "stream_rec_adapter_load_seconds",
+            "Duration of the last load of a version, in the background",
+            registry=registry,
+        )
+        self.swaps = Counter(
+            "stream_rec_adapter_swaps",
+            "Times that another version began to serve",
+            registry=registry,
+        )
+        self.swap = Gauge(
+            "stream_rec_adapter_swap_seconds",
+            "How long the last swap held up the loop",
+            registry=registry,
+        )
+        self.spaces = Gauge(
+            "stream_rec_adapters_in_memory", "Versions in memory", registry=registry
+        )
+        self.refused = Gauge(
+            "stream_rec_adapters_refused", "Versions that could not be loaded", registry=registry
+        )
+        names = ["kind", "scenario", "version"]
+        self._events = Gauge(
+            "stream_rec_shadow_events",
+            "Live events compared, all workers",
+            names,
+            registry=registry,
+        )
+        self._mean = Gauge(
+            "stream_rec_shadow_mean",
+            "Mean difference of log-ranks, challenger less champion, -1 to 1",
+            names,
+            registry=registry,
+        )
+        self.decisions = Counter(
+            "stream_rec_adapter_decisions",
+            "Decisions of this worker",
+            ["verdict"],
+            registry=registry,
+        )
+
+    def serving(self, versions: Mapping[str, int]) -> None:
+        """Say which version serves each scenario."""
+        self._version.clear()
+        for scenario, version in versions.items():
+            self._version.labels(scenario).set(version)
+
+    def shadowing(self, found: Mapping[tuple[str, str, int], tuple[int, float]]) -> None:
+        """Say how many events were compared for each trial, and their mean difference."""
+        self._events.clear()
+        self._mean.clear()
+        for (kind, scenario, version), (events, mean) in found.items():
+            self._events.labels(kind, scenario, str(version)).set(events)
+            self._mean.labels(kind, scenario, str(version)).set(mean)
