@@ -128,13 +128,17 @@ class Adapters:
 
     def restore(self, alive: Callable[[], None]) -> None:
         """Load what is live, and let it serve; what is in shadow follows later."""
-        for version in self._live():
-            alive()
-            loading = self._begin(version)
-            if loading is not None:
-                loading.pause = lambda _: alive()
-                self._load(loading, self.versions[version], eager=False)
-                self._settle(self._done.get())
+        for pointer in self.pointers.values():
+            for version in (pointer.version, pointer.previous):
+                if version == 0 or version in self._replica.spaces.made:
+                    break
+                alive()
+                if (loading := self._begin(version)) is not None:
+                    loading.pause = lambda _: alive()
+                    self._load(loading, self.versions[version], eager=False)
+                    self._settle(self._done.get())
+                if version not in self.refused:
+                    break
         self.between_batches()
 
     def between_batches(self) -> bool:

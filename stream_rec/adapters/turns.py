@@ -1,4 +1,4 @@
-"""What a promotion, a rejection and a rollback write on the `adapters` topic, whoever asks for them.
+"""What a promotion, a rejection and a rollback write on the `adapters` topic, whoever asks.
 
 Values in, records out, in the order in which they are to be written: the pointer comes last. Knows
 no evidence and no topics.
