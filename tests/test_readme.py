@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 FOLDERS = {
     "stream_rec": "the core: no Kafka, no clock, no disk",
+    "stream_rec/aliases": "events in the words of other products",
     "stream_rec/profiles": "what is remembered of a user",
     "stream_rec/statistics": "what is known of items from everybody's behaviour",
     "stream_rec/catalogue": "what is known of items from the catalogue",

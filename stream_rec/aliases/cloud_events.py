@@ -25,7 +25,7 @@ def envelope_of(
     Raises:
         InvalidRecord: an envelope without an event in it.
     """
-    if record.keys() >= _STRUCTURED:
+    if record.keys() >= _STRUCTURED and "user_id" not in record:
         return _event_in(record), {name: record.get(name) for name in _ATTRIBUTES}
     told = {name: value for name, value in headers if name.startswith("ce_")}
     if "ce_specversion" not in told:

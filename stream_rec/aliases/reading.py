@@ -1,7 +1,7 @@
 """Read a record of any known dialect as events in our own words.
 
     ours       a record with `user_id` and `item_id` is left exactly as it is
-    envelope   of CloudEvents, taken off first
+    envelope   of CloudEvents, taken off; what only the envelope says is added
     dialect    the first that knows the record, or the one that was set
 
 Knows neither Kafka nor what an event must look like: that is checked in `events.py` as for ours.
@@ -25,10 +25,12 @@ def in_our_words(
     Raises:
         InvalidRecord: a dialect's record without what every event needs, or not of the one set.
     """
-    if form == "native" or _is_ours(record):
+    if form == "native" or (_is_ours(record) and not headers):
         return [record]
     opened = envelope_of(record, headers)
     if opened is None:
+        if _is_ours(record):
+            return [record]
         if form == "cloudevents":
             msg = "cloudevents: neither an envelope in the body nor ce_ headers"
             raise InvalidRecord(msg, stage="validate")

@@ -96,6 +96,10 @@ class Fleet:
         """Return what the programs said last."""
         return "\n".join(self.lines[-40:])
 
+    def address(self, slot: int = 0) -> str:
+        """Return where a worker answers over HTTP, as HOST:PORT."""
+        return self._addresses[slot]
+
     def metrics(self, slot: int = 0) -> str:
         """Return what a worker tells Prometheus."""
         host, _, port = self._addresses[slot].rpartition(":")
