@@ -68,9 +68,14 @@ def complain(line: str) -> None:
 
 def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
     """Let the programs' log go to stderr, one line a record; `quiet` keeps warnings only."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=level, format=LINE, stream=sys.stderr)
+    if not debug:
+        from consumers.telemetry.discreet_log import DiscreetFormatter
+
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(DiscreetFormatter(LINE))
     logging.getLogger("kafka").setLevel(logging.DEBUG if debug else logging.ERROR)
+
+
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -77,7 +77,7 @@ def denied(error: BaseException, settings: Settings, program: str) -> AccessDeni
         if rights:
             return AccessDenied(_worded(rights, program, settings))
     what = str(refused).partition("] ")[2] or str(refused)
-    if "InitProducerId" in what:
+    if "InitProducerId" in str(refused):
         what = "it may not write to any topic"
     msg = f"the brokers refuse {user_of(settings.security)}: {what[:200]}; {_advice(program)}"
     return AccessDenied(msg)
