@@ -1,6 +1,7 @@
 """The encoder: item texts in, vectors out, on `internal.vectors`.
 
-    read     the newest version of each item, and what is encoded already (text hash, model)
+    read     the newest version of each item, what is encoded already (text hash, model), and which
+             adapters are in use
     encode   what is missing: items that came after the start first, then the backlog, in batches;
              then reviews of items that have no words of their own
     write    idempotently; a crash encodes at most one batch twice, to the same vectors
@@ -13,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ from kafka import KafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
 from consumers.encoding.review_vectors import ReviewVectors
+from consumers.encoding.versions import Reading, Versions
+from consumers.encoding.waiting import Waiting
 from consumers.kafka_io.access import check_rights, refusals_told
 from consumers.kafka_io.clients import admin, plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics, ensure_topics
-from consumers.kafka_io.wire import decode_vector, encode_vector, split_vector_key, vector_key
+from consumers.kafka_io.wire import encode_vector, vector_key
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
@@ -32,79 +35,13 @@ from consumers.telemetry.metrics import EncoderMetrics
 from stream_rec.errors import (
     AccessDenied,
     ConfigurationError,
-    InvalidRecord,
     ModelUnavailable,
-    StateRejected,
+    NewerFormat,
 )
-from stream_rec.items import item_text, parse_item, text_hash
-from stream_rec.language_model.backbone import Backbone, load_backbone
+from stream_rec.items import text_hash
+from stream_rec.language_model.backbone import load_backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.vector_cache import VectorCache, cache_fingerprint
-
-
-class Waiting:
-    """Which items need a vector: texts by item, those that came lately apart."""
-
-    def __init__(self, model: str, reviews: ReviewVectors) -> None:
-        self._model = model
-        self._reviews = reviews
-        self._done: dict[str, int] = {}  # item -> hash of the text that has a vector
-        self._recent: dict[str, str] = {}
-        self._backlog: dict[str, str] = {}
-        self.live = False
-
-    def __len__(self) -> int:
-        return len(self._recent) + len(self._backlog)
-
-    def take_item(self, record: Any) -> bool:
-        """Note an item's newest text; True when its vector must be withdrawn."""
-        item_id = (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            self._recent.pop(item_id, None)
-            self._backlog.pop(item_id, None)
-            self._reviews.take_item(item_id, None)
-            return self._done.pop(item_id, None) is not None
-        try:
-            item = parse_item(record.value, key=record.key)
-        except InvalidRecord:  # the recommender sends it to the dead letters
-            return False
-        self._reviews.take_item(item_id, item)
-        text = item_text(item)
-        self._recent.pop(item_id, None)
-        self._backlog.pop(item_id, None)
-        if self._done.get(item_id) != text_hash(text):
-            (self._recent if self.live else self._backlog)[item_id] = text
-        return False
-
-    def take_vector(self, record: Any, version: int) -> None:
-        """Note that an item has a vector of this version and model."""
-        try:
-            of_version, item_id = split_vector_key(record.key or b"")
-            if of_version != version:
-                return
-            if record.value is None:
-                self._done.pop(item_id, None)
-                return
-            stored = decode_vector(record.value)
-        except StateRejected as error:
-            LOG.warning("vector at offset %d is skipped: %s", record.offset, error)
-            return
-        if stored.model != self._model:
-            self._done.pop(item_id, None)
-            return
-        self._done[item_id] = stored.text_hash
-        for queue in (self._recent, self._backlog):
-            if item_id in queue and text_hash(queue[item_id]) == stored.text_hash:
-                del queue[item_id]
-
-    def next_batch(self, most: int) -> dict[str, str]:
-        """Take up to `most` items: recent ones alone while there are any, to be ready soon."""
-        queue = self._recent or self._backlog
-        chosen = dict(list(queue.items())[:most]) if len(queue) > most else dict(queue)
-        for item_id, text in chosen.items():
-            del queue[item_id]
-            self._done[item_id] = text_hash(text)
-        return chosen
 
 
 class Encoder:
@@ -122,7 +59,7 @@ class Encoder:
         self.loaded = False
         self.read_once = False  # all reviews that stood in the log at the start
         self.unread: Mapping[TopicPartition, int] = {}
-        self.version = 0  # the frozen model; adapters have versions of their own
+        self._told = 0.0
 
     def run(self) -> None:
         """Encode until `stopping` is set.
@@ -148,10 +85,20 @@ class Encoder:
                 None if name in PACKAGED else name,
                 device=self.settings.device,  # type: ignore[arg-type]
             )
-        model = cache_fingerprint(backbone.model_hash, backbone.pooling, self.version)
+        model = cache_fingerprint(backbone.model_hash, backbone.pooling, FROZEN)
         folder = self.settings.folder("encoder") / "vectors"
+        reviews = ReviewVectors(backbone.dimension)
         with VectorCache(folder, model, backbone.dimension) as cache:
-            self._serve(backbone, cache, model)
+            frozen = Reading(
+                version=FROZEN,
+                model=model,
+                backbone=backbone,
+                cache=cache,
+                waiting=Waiting(model, reviews),
+            )
+            versions = Versions(self.settings.checkpoint_root, folder, backbone)
+            self._serve(frozen, versions, reviews)
+            versions.close()
         self.health.stop()
         self.watchdog.stop()
         LOG.info("encoder ended")
@@ -160,48 +107,58 @@ class Encoder:
         """Say what readiness rests on."""
         return {"loaded": self.loaded}
 
-    def _serve(self, backbone: Backbone, cache: VectorCache, model: str) -> None:
+    def _serve(self, frozen: Reading, versions: Versions, reviews: ReviewVectors) -> None:
         consumer, producer = plain_consumer(self.settings), plain_producer(self.settings)
-        reviews = ReviewVectors(backbone.dimension)
-        waiting, told = Waiting(model, reviews), 0.0
-        ends = self._assign(consumer)
+        ends, waiting = self._assign(consumer), frozen.waiting
         while not self.stopping.is_set():
             self.watchdog.tick()
-            busy = bool(waiting) and waiting.live
+            busy = waiting.live and (bool(waiting) or versions.next_reading(recent=False))
             wait = 0 if busy or len(reviews) else 50
             for place, records in consumer.poll(wait, max_records=2_000).items():
-                if place.topic == self.topics.reviews:
-                    for record in records:
-                        reviews.take_review(record)
+                self._take(place, records, frozen, versions, reviews=reviews, producer=producer)
+            if not (ends := _behind(consumer, ends)):
+                if not waiting.live:
+                    self._ready(frozen)
+                    consumer.resume(*self.unread)
+                self._withdraw(versions.closed(), producer)
+                if versions.opened():  # what it has to encode is known once all is read again
+                    ends = self._again(consumer)
                 else:
-                    self._take(place, records, waiting, producer)
-            ends = _behind(consumer, ends)
-            if not waiting.live and not ends:
-                waiting.live = self.loaded = True
-                self.metrics.ready.set(1)
-                # Events flow without vectors: an encoder that loads is worth starting again.
-                (self.settings.folder("encoder") / HEARTBEAT_FILE).touch()
-                consumer.resume(*self.unread)
-                LOG.info("items read; %d to encode with %s", len(waiting), backbone.name)
-            if waiting.live and (batch := waiting.next_batch(MOST_TEXTS)):
-                self._encode(batch, backbone, cache, producer=producer, model=model)
-                if len(waiting) and time.monotonic() - told > TELL_EVERY_S:
-                    told = time.monotonic()
-                    LOG.info("%d items to encode", len(waiting))
-            elif waiting.live:
-                self.unread = {
-                    p: end for p, end in self.unread.items() if consumer.position(p) < end
-                }
-                self._read_reviews(reviews, backbone, cache, producer=producer, model=model)
-            self.metrics.waiting.set(len(waiting))
+                    versions.set_live()
+            if waiting.live:
+                self._work(frozen, versions, reviews, producer)
+                self.unread = _behind(consumer, self.unread)
+            self.metrics.waiting.set(
+                len(waiting) + sum(len(r.waiting) for r in versions.readings.values())
+            )
         with self.watchdog.within(CLOSE_S, "closing"):
             producer.close(timeout=5)
             consumer.close(autocommit=False)
 
+    def _ready(self, frozen: Reading) -> None:
+        frozen.waiting.live = self.loaded = True
+        self.metrics.ready.set(1)
+        # Events flow without vectors: an encoder that loads is worth starting again.
+        (self.settings.folder("encoder") / HEARTBEAT_FILE).touch()
+        LOG.info("items read; %d to encode with %s", len(frozen.waiting), frozen.backbone.name)
+
+    def _work(
+        self, frozen: Reading, versions: Versions, reviews: ReviewVectors, producer: KafkaProducer
+    ) -> None:
+        """Encode one batch: what came lately, then the backlogs, then a few reviews."""
+        reading = frozen if frozen.waiting.recent else versions.next_reading(recent=True)
+        if reading is None:
+            reading = frozen if len(frozen.waiting) else versions.next_reading(recent=False)
+        if reading is None:
+            self._read_reviews(reviews, frozen, producer)
+            return
+        self._encode(reading.waiting.next_batch(MOST_TEXTS), reading, producer)
+        if len(reading.waiting) and time.monotonic() - self._told > TELL_EVERY_S:
+            self._told = time.monotonic()
+            LOG.info("%d items to encode", len(reading.waiting))
+
     def _assign(self, consumer: Any) -> Mapping[TopicPartition, int]:
-        numbers = sorted(consumer.partitions_for_topic(self.topics.items) or {0})
-        places = [TopicPartition(self.topics.items, number) for number in numbers]
-        places.append(TopicPartition(self.topics.vectors, 0))
+        places = self._compacted(consumer)
         numbers = sorted(consumer.partitions_for_topic(self.topics.reviews) or {0})
         reviews = [TopicPartition(self.topics.reviews, number) for number in numbers]
         consumer.assign(places + reviews)
@@ -213,25 +170,52 @@ class Encoder:
         ends: Mapping[TopicPartition, int] = consumer.end_offsets(places)
         return ends
 
+    def _compacted(self, consumer: Any) -> list[TopicPartition]:
+        numbers = sorted(consumer.partitions_for_topic(self.topics.items) or {0})
+        places = [TopicPartition(self.topics.items, number) for number in numbers]
+        return [
+            *places,
+            *(TopicPartition(t, 0) for t in (self.topics.vectors, self.topics.adapters)),
+        ]
+
+    def _again(self, consumer: Any) -> Mapping[TopicPartition, int]:
+        """Go back to the beginning of the items and of the vectors; return the ends."""
+        places = [p for p in self._compacted(consumer) if p.topic != self.topics.adapters]
+        for place, offset in consumer.beginning_offsets(places).items():
+            consumer.seek(place, offset)
+        ends: Mapping[TopicPartition, int] = consumer.end_offsets(places)
+        return ends
+
     def _take(
-        self, place: TopicPartition, records: list[Any], waiting: Waiting, producer: KafkaProducer
+        self,
+        place: TopicPartition,
+        records: list[Any],
+        frozen: Reading,
+        versions: Versions,
+        *,
+        reviews: ReviewVectors,
+        producer: KafkaProducer,
     ) -> None:
         for record in records:
-            if place.topic == self.topics.vectors:
-                waiting.take_vector(record, self.version)
-            elif waiting.take_item(record):
-                item_id = record.key.decode("utf-8", "replace")
-                key = vector_key(self.version, item_id)
-                producer.send(self.topics.vectors, key=key, value=None, partition=0)
+            if place.topic == self.topics.reviews:
+                reviews.take_review(record)
+            elif place.topic == self.topics.adapters:
+                versions.take_adapter(record)
+            elif place.topic == self.topics.vectors:
+                frozen.waiting.take_vector(record, FROZEN)
+                versions.take_vector(record)
+            else:
+                self._withdraw(versions.take_item(record), producer)
+                if frozen.waiting.take_item(record):
+                    item_id = record.key.decode("utf-8", "replace")
+                    self._withdraw([vector_key(FROZEN, item_id)], producer)
+
+    def _withdraw(self, keys: Iterable[bytes], producer: KafkaProducer) -> None:
+        for key in keys:
+            producer.send(self.topics.vectors, key=key, value=None, partition=0)
 
     def _read_reviews(
-        self,
-        reviews: ReviewVectors,
-        backbone: Backbone,
-        cache: VectorCache,
-        *,
-        producer: KafkaProducer,
-        model: str,
+        self, reviews: ReviewVectors, frozen: Reading, producer: KafkaProducer
     ) -> None:
         """Read a few waiting reviews, and write the means that have grown.
 
@@ -240,8 +224,8 @@ class Encoder:
         """
 
         def encoded(texts: Sequence[str]) -> NDArray[np.float32]:
-            return cache.fill(
-                texts, lambda missing: encode(backbone, missing, max_tokens=REVIEW_TOKENS)
+            return frozen.cache.fill(
+                texts, lambda missing: encode(frozen.backbone, missing, max_tokens=REVIEW_TOKENS)
             )
 
         taken = reviews.encode(MOST_REVIEWS, encoded)
@@ -249,30 +233,24 @@ class Encoder:
         self.read_once = self.read_once or (not self.unread and len(reviews) == 0)
         if self.read_once:
             for item_id, hashed, vector in reviews.grown():
-                key = vector_key(self.version, item_id)
-                value = encode_vector(model, hashed, vector)
+                key = vector_key(FROZEN, item_id)
+                value = encode_vector(frozen.model, hashed, vector)
                 producer.send(self.topics.vectors, key=key, value=value, partition=0)
 
-    def _encode(
-        self,
-        batch: Mapping[str, str],
-        backbone: Backbone,
-        cache: VectorCache,
-        *,
-        producer: KafkaProducer,
-        model: str,
-    ) -> None:
+    def _encode(self, batch: Mapping[str, str], reading: Reading, producer: KafkaProducer) -> None:
         started = time.monotonic()
         texts = [text for text in batch.values() if text]
 
         def encoded(missing: list[str]) -> NDArray[np.float32]:
-            return encode(backbone, missing, progress=lambda *_: self.watchdog.tick("encoding"))
+            return encode(
+                reading.backbone, missing, progress=lambda *_: self.watchdog.tick("encoding")
+            )
 
-        found = dict(zip(texts, cache.fill(texts, encoded), strict=True)) if texts else {}
+        found = dict(zip(texts, reading.cache.fill(texts, encoded), strict=True)) if texts else {}
         sent = []
         for item_id, text in batch.items():
-            value = encode_vector(model, text_hash(text), found.get(text))
-            key = vector_key(self.version, item_id)
+            value = encode_vector(reading.model, text_hash(text), found.get(text))
+            key = vector_key(reading.version, item_id)
             sent.append(producer.send(self.topics.vectors, key=key, value=value, partition=0))
         for future in sent:
             future.get(timeout=SEND_S)
@@ -302,13 +280,14 @@ def run_encoder(settings: Settings) -> None:
             signal.signal(number, lambda *_: encoder.stopping.set())
         with refusals_told(settings, "encoder"):
             encoder.run()
-    except (AccessDenied, ConfigurationError, ModelUnavailable):
+    except (AccessDenied, ConfigurationError, ModelUnavailable, NewerFormat):
         raise
     except Exception as error:
         exit_for_restart("the encoder failed", error)
 
 
 LOG = logging.getLogger(__name__)
+FROZEN = 0  # the version of the model without an adapter
 PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
 NICENESS = 10
 MOST_TEXTS = 128

@@ -85,13 +85,17 @@ class Announced:
         return max(tried, key=lambda v: v.version, default=None)
 
     def read_by(self) -> dict[int, AdapterVersion]:
-        """Return the versions whose texts must be encoded: live or in shadow, by text version."""
+        """Return the versions whose texts must be encoded, by text version.
+
+        Those live or in shadow, and what was live before, if it was good: a rollback must find it
+        complete.
+        """
         wanted = [v for v in self.versions.values() if v.state == "shadow"]
-        wanted += [
-            self.versions[pointer.version]
-            for pointer in self.pointers.values()
-            if pointer.version in self.versions
-        ]
+        for pointer in self.pointers.values():
+            before = self.versions.get(pointer.previous)
+            wanted += [before] if before is not None and before.state in _SOUND else []
+            live = self.versions.get(pointer.version)
+            wanted += [live] if live is not None else []
         return {v.text_version: v for v in wanted if v.text_version > 0}
 
     def kept(self, scenario: str) -> set[int]:
@@ -189,3 +193,4 @@ def _figures(record: AdapterVersion | LivePointer) -> dict[str, Any]:
 
 
 LOG = logging.getLogger(__name__)
+_SOUND = frozenset({"promoted", "retired"})

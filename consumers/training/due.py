@@ -24,19 +24,27 @@ class Due:
 def next_round(
     memory: Memory, scenario: str, policy: AdapterPolicy, *, trying: bool, now_ms: int
 ) -> Due | None:
-    """Return the round that a scenario needs now, an adapter before a tower; None: none.
+    """Return the round that a scenario needs now; None: none.
 
-    ``trying`` says that a version of the scenario is tried on live events: until that is decided,
-    neither its champion nor a rival may change, or it would be measured against two things.
+    Just before an adapter its champion gets a new tower, so that a new adapter is not taken for
+    better because its tower has seen more. ``trying`` says that a version of the scenario is tried
+    on live events: until that is decided there is no rival, and for a good while no other champion.
     """
     buffer = memory.buffers.get(scenario)
     fewest = FEWEST if scenario == DEFAULT_SCENARIO else FEWEST_OF_ITS_OWN
-    if policy.method == "frozen" or trying or buffer is None or len(buffer) < fewest:
+    if policy.method == "frozen" or buffer is None or len(buffer) < fewest:
         return None
-    reason = _adapter_due(memory.clock(scenario, "adapter"), policy, now_ms)
-    if reason is not None:
+    adapter, tower = memory.clock(scenario, "adapter"), memory.clock(scenario, "tower")
+    if trying:
+        patient = tower.events < PATIENCE * policy.gate.shadow_events
+        reason = None if patient else _tower_due(tower, now_ms)
+        return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
+    reason = _adapter_due(adapter, policy, now_ms)
+    if reason is not None and tower.events < FEWEST_NEW:
         return Due(scenario=scenario, kind="adapter", reason=reason)
-    reason = _tower_due(memory.clock(scenario, "tower"), now_ms)
+    if reason is not None:
+        return Due(scenario=scenario, kind="tower", reason="an adapter follows")
+    reason = _tower_due(tower, now_ms)
     return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
 
 
@@ -89,10 +97,12 @@ def end(memory: Memory, due: Due, *, took_s: float) -> None:
     clock.took_s = took_s
 
 
-FEWEST = 200
+FEWEST = 800
 # With less of its own, a scenario is served by the adapter of `default`.
 FEWEST_OF_ITS_OWN = 1000
 FEWEST_NEW = 100
+# In units of the policy's `shadow_events`: how long a trial keeps the champion as it is.
+PATIENCE = 2.0
 TOWER_EVERY_EVENTS = 500
 TOWER_EVERY_S = 30.0
 # A tower rests this many times as long as it took, so that it takes a fifth of a core at most.

@@ -137,6 +137,7 @@ class Rounds:
             tower=TowerSettings(max_s=min(TOWER_S, job.policy.max_s)),
             min_gain=job.policy.gate.min_gain,
             confidence=job.policy.gate.confidence,
+            needed_z=NEEDED_Z[job.due.kind],
             seed=job.version,
             monotonic=time.monotonic,
             progress=self._progress,
@@ -317,3 +318,6 @@ def _now_ms() -> int:
 LOG = logging.getLogger(__name__)
 PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
 TOWER_S = 60.0
+# An adapter must look better and then prove it on live events. A tower needs no proof: it has
+# learned from newer events than the one it replaces, and only must not look worse.
+NEEDED_Z = {"adapter": 0.0, "tower": -1.0}

@@ -24,6 +24,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from consumers.kafka_io.access import check_rights, refusals_told
 from consumers.kafka_io.clients import admin, plain_consumer
+from consumers.kafka_io.policy_history import is_history
 from consumers.kafka_io.topics import Topics, ensure_topics, topic_ids
 from consumers.kafka_io.wire import decode_accepted_policy
 from consumers.processes.watchdog import Watchdog, exit_for_restart
@@ -41,6 +42,7 @@ from stream_rec.errors import (
     ConfigurationError,
     InvalidRecord,
     ModelUnavailable,
+    NewerFormat,
     StateRejected,
 )
 from stream_rec.events import Kind, parse_event
@@ -239,7 +241,7 @@ class Trainer:
 
     def _take_policy(self, record: Any) -> None:
         try:
-            if record.value is not None:
+            if record.value is not None and not is_history(record.key):
                 accepted = decode_accepted_policy(record.value)
                 self.at_hand.policies.put(record.key.decode(), accepted.offset, accepted.patch)
         except (InvalidRecord, StateRejected) as error:
@@ -275,7 +277,7 @@ def run_trainer(settings: Settings) -> None:
             signal.signal(number, lambda *_: trainer.stopping.set())
         with refusals_told(settings, "trainer"):
             trainer.run()
-    except (AccessDenied, ConfigurationError, ModelUnavailable):
+    except (AccessDenied, ConfigurationError, ModelUnavailable, NewerFormat):
         raise
     except Exception as error:
         exit_for_restart("the trainer failed", error)

@@ -91,8 +91,12 @@ def offline_gate(
     *,
     min_gain: float = 0.0,
     confidence: float = 0.95,
+    needed_z: float | None = None,
 ) -> Verdict:
     """Decide whether a challenger may be shadowed; ``examples`` are later than all it learned from.
+
+    The gain must be above ``min_gain`` by ``needed_z`` standard errors, by default those of the
+    confidence; less where live events will give the proof. Guards always object by the confidence.
 
     ``counts`` ``(items,)`` says how often each item was taken before the examples: 0 is never seen,
     the top percent is popular. ``min_gain`` is in the unit of
@@ -106,10 +110,17 @@ def offline_gate(
     after = rank_next_items(challenger, examples, popular)
     paired = _differences(before, after, examples, counts)
     share = float(after.popular.mean() - before.popular.mean())
-    reasons = _objections(paired, share, min_gain, NormalDist().inv_cdf(confidence))
+    critical = NormalDist().inv_cdf(confidence)
+    reasons = _objections(
+        paired,
+        share,
+        min_gain,
+        critical=critical,
+        needed=critical if needed_z is None else needed_z,
+    )
     return Verdict(
         decision="reject" if reasons else "shadow",
-        reasons=reasons or ("the gain is significant and no guard objects",),
+        reasons=reasons or ("the gain is enough and no guard objects",),
         figures={
             **{f"{name}_gain": p.mean for name, p in paired.items()},
             **{f"{name}_z": p.z for name, p in paired.items()},
@@ -188,11 +199,11 @@ def most_popular(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _objections(
-    paired: dict[str, Paired], popular: float, min_gain: float, critical: float
+    paired: dict[str, Paired], popular: float, min_gain: float, *, critical: float, needed: float
 ) -> tuple[str, ...]:
     dense = paired["log_rank"]
     found: list[str] = []
-    if not dense.mean - critical * dense.error > min_gain:  # so that NaN is no gain either
+    if not dense.mean - needed * dense.error > min_gain:  # so that NaN is no gain either
         found.append(
             f"gain {dense.mean:.4f} ± {dense.error:.4f} in log-rank is not above {min_gain}"
         )

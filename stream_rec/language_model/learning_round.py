@@ -3,9 +3,10 @@
 Order of steps: 1 examples from histories, the newest kept for the gate; 2 a tower on the text
 vectors of the last adapter; 3 a LoRA update towards the tower's neighbourhoods; 4 the catalogue
 encoded with it; 5 a tower on those vectors; 6 the gate, on events later than all that was learned
-from.
+from; 7 the tower once more with those events too, which are worth most.
 
-What is judged is what would be served. It does not know Kafka, files or clocks.
+What is judged is what would be served, but for the last step. It does not know Kafka, files or
+clocks.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.tower_training import (
     Tower,
     TowerSettings,
+    refit_tower,
     tower_arrays,
     tower_of_arrays,
     tower_vectors,
@@ -63,6 +65,8 @@ class Conditions:
     monotonic: Callable[[], float]
     progress: Callable[[Step], None] | None = None
     held_out: float = 0.15
+    most_held_out: int = 3000
+    needed_z: float | None = None  # None: proof by the confidence, before any live event
     since_ms: int = -1  # events after it are new since the last round
     phase: Callable[[str], None] | None = None  # told what was done, when it is
     replay_ratio: float = 1.0  # how much the older ones count in what the adapter is asked
@@ -100,7 +104,8 @@ def learning_round(
     """
     tell = conditions.phase or (lambda _: None)
     rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
-    past, later = next_items(histories, rows).split_newest(conditions.held_out)
+    examples = next_items(histories, rows)
+    past, later = examples.split_newest(_held_out(conditions, len(examples)))
     served, slow = _last_adapter(last)
     text = catalogue.text
     if text is None:
@@ -128,20 +133,23 @@ def learning_round(
         tower = _tower(text, past, conditions)
         adapter = _adapter_of(trained)
         metrics |= _metrics_of(trained)
-    vectors = tower_vectors(tower, text)
     verdict = offline_gate(
         judged_against,
-        Space(vectors=vectors, recency=tower.recency),
+        Space(vectors=tower_vectors(tower, text), recency=tower.recency),
         later,
         np.bincount(past.target, minlength=len(rows)),
         min_gain=conditions.min_gain,
         confidence=conditions.confidence,
+        needed_z=conditions.needed_z,
     )
     tell("judged")
+    if verdict.decision == "shadow":
+        tower = refit_tower(tower, text, examples, conditions.tower, seed=conditions.seed)
+        tell("tower fitted to all")
     return Candidate(
         adapter=adapter,
         tower=tower_arrays(tower),
-        vectors=vectors.astype(np.float16),
+        vectors=tower_vectors(tower, text).astype(np.float16),
         text=text.astype(np.float16),
         verdict=verdict,
         metrics=metrics | {"tower_steps": tower.steps, "tower_loss": tower.held_out_loss},
@@ -179,6 +187,10 @@ def rating_head(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
 def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
     """Return the weights by which a checkpoint reads texts, empty for the frozen model."""
     return _last_adapter(checkpoint)[0]
+
+
+def _held_out(conditions: Conditions, examples: int) -> float:
+    return min(conditions.held_out, conditions.most_held_out / max(1, examples))
 
 
 def _last_adapter(last: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:

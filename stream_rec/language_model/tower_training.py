@@ -94,10 +94,38 @@ def train_tower(
     )
     if 2 * (monotonic() - started) > settings.max_s:
         return trial.export(loss=loss, steps=steps)
-    final = _Fit(text, examples, settings, seed)
+    return _fit(text, examples, settings, seed=seed, steps=steps, loss=loss)
+
+
+def refit_tower(
+    tower: Tower,
+    text: NDArray[np.float32],
+    examples: NextItems,
+    settings: TowerSettings,
+    *,
+    seed: int,
+) -> Tower:
+    """Fit a tower anew to more examples, by as many steps as it took.
+
+    Raises:
+        TrainingFailed: NaN or Inf on the way.
+    """
+    return _fit(text, examples, settings, seed=seed, steps=tower.steps, loss=tower.held_out_loss)
+
+
+def _fit(
+    text: NDArray[np.float32],
+    examples: NextItems,
+    settings: TowerSettings,
+    *,
+    seed: int,
+    steps: int,
+    loss: float,
+) -> Tower:
+    fit = _Fit(text, examples, settings, seed)
     for _ in range(steps):
-        final.step()
-    return final.export(loss=loss, steps=steps)
+        fit.step()
+    return fit.export(loss=loss, steps=steps)
 
 
 def tower_arrays(tower: Tower) -> dict[str, NDArray[np.float32]]:

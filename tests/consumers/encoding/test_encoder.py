@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consumers.encoding.encoder import Waiting
 from consumers.encoding.review_vectors import ReviewVectors
+from consumers.encoding.waiting import Waiting
 from consumers.kafka_io.wire import encode_vector, vector_key
 from stream_rec.items import text_hash
 
