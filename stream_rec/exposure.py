@@ -121,6 +121,17 @@ class Exposure:
         for key in [key for key in self._newest if key[0] == user_id]:
             del self._newest[key]
 
+    def who_sees(self, rows: NDArray[np.int32], scenario: str) -> list[str]:
+        """Return the users whose remembered lists show any of the rows."""
+        users = [user_id for user_id, where in self._newest if where == scenario]
+        if not users or not len(rows):
+            return []
+        lists = [listed for (_, where), listed in self._newest.items() if where == scenario]
+        lengths = [len(listed) for listed in lists]
+        shows = np.isin(np.concatenate(lists), rows)
+        owners = np.repeat(np.arange(len(lists)), lengths)[shows]
+        return [users[owner] for owner in np.unique(owners).tolist()]
+
     def turn_window(self) -> None:
         """Start a new window; `spread` speaks of this one and the one before."""
         self._window[1] = self._window[0]

@@ -12,6 +12,7 @@ import numpy as np
 from stream_rec.item_hash import item_hash
 from stream_rec.profiles.profile import Listing, Profile
 from stream_rec.ranking.rank import Ranked, rank
+from stream_rec.ranking.rules import rules_time
 from stream_rec.ranking.scoring import Request
 from stream_rec.replica import Replica
 from stream_rec.toplist import Lineage, TopList
@@ -59,14 +60,14 @@ def publish(
 ) -> Published:
     """Rank every due list in one batch; a user may be due in several scenarios.
 
-    `now_ms` dates the lists; ages of events are read on the stream's own clock.
+    `now_ms` dates the lists; ages of events are read on the stream's own clock, rules on that of
+    the wall unless an old log is replayed.
     """
     result = Published(lists=[], profiles={})
     if not due:
         return result
-    clock = replica.statistics.newest_ms or now_ms
     requests = [_request(replica, entry) for entry in due]
-    ranked = _ranked(replica, requests, now_ms=clock, rng=rng)
+    ranked = _ranked(replica, requests, now_ms=now_ms, rng=rng)
     for entry, (made, adapter_version, encoded_items) in zip(due, ranked, strict=True):
         place = (entry.partition, entry.profile.user_id)
         profile = result.profiles.get(place, entry.profile)
@@ -98,9 +99,12 @@ def _ranked(
     replica: Replica, requests: Sequence[Request], *, now_ms: int, rng: np.random.Generator
 ) -> list[tuple[Ranked, int, int]]:
     """Return each list with the one adapter version that made it, and the items encoded there."""
+    clock = replica.statistics.newest_ms or now_ms
+    ruled_ms = rules_time(clock, now_ms)
     found: dict[int, tuple[Ranked, int, int]] = {}
     for served, places in replica.groups([request.scenario for request in requests]):
-        made = rank(served, [requests[place] for place in places], now_ms=now_ms, rng=rng)
+        theirs = [requests[place] for place in places]
+        made = rank(served, theirs, now_ms=clock, rng=rng, ruled_ms=ruled_ms)
         source = (served.adapter_version, served.encoded_items())
         found |= {place: (one, *source) for place, one in zip(places, made, strict=True)}
     return [found[place] for place in range(len(requests))]

@@ -46,6 +46,11 @@ class Staleness:
         for place in [p for p in self._made if p.user_id == user_id and p.partition == partition]:
             del self._made[place]
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest list was made; None without lists."""
+        return next(iter(self._made.values()))[0] if self._made else None
+
     def made_at(self) -> dict[str, int]:
         """Return when the oldest and the middle list were made, in ms; nothing without lists."""
         if not self._made:

@@ -97,8 +97,8 @@ class Step:
     """What one batch came to; `profiles` and `ledgers` are new values for the caller to keep.
 
     A user in `erased` is to be forgotten first; one who is in `profiles` too has come back, or has
-    done something since. `taken` are the consuming events applied, each with its user's profile before it
-    and the policy of its scenario; `learned` of `learnable` of them taught the re-ranker.
+    done something since. `taken` are the consuming events applied, each with its user's profile
+    before it and the policy of its scenario; `learned` of `learnable` taught the re-ranker.
     """
 
     profiles: dict[tuple[int, str], Profile] = field(default_factory=dict)
@@ -131,7 +131,7 @@ def step(
     result = folding.result
     result.taken = folding.examples
     _learn(replica, folding.examples, context, result)
-    if len(folding.facts):
+    if not folding.facts.empty:
         result.facts = folding.facts.build(context.worker)
         replica.statistics.fold(result.facts)
     if context.at_folded is not None:
@@ -278,7 +278,10 @@ class _Folding:
             self.replica.exploration.learn(event)
         if event.consuming:
             first = profile is None
-            self.facts.add(event.item_id, event.timestamp, event.rating, first, folded.links)
+            if folded.counted:
+                self.facts.add(event.item_id, event.timestamp, event.rating, first, folded.links)
+            else:
+                self.facts.link(folded.links)
         self.touched.setdefault(place, {})[event.scenario] = None
         if len(self.replica.scenarios) < MAX_SCENARIOS:
             self.replica.scenarios.add(event.scenario)

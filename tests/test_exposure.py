@@ -61,6 +61,15 @@ def test_a_forgotten_user_is_judged_no_more(exposure: Exposure) -> None:
     assert len(exposure) == 0
 
 
+def test_who_sees_an_item_is_known_of_the_lists_that_are_remembered(exposure: Exposure) -> None:
+    exposure.show([Shown("a", "default", ["i0", "i1"], 1), Shown("b", "other", ["i0"], 1)], COUNTS)
+    exposure.show([Shown("c", "default", [], 1)], COUNTS)
+    rows = np.array([0, 5], np.int32)
+    assert exposure.who_sees(rows, "default") == ["a"]
+    assert exposure.who_sees(rows, "nowhere") == []
+    assert exposure.who_sees(rows[:0], "default") == []
+
+
 def test_places_are_counted_by_segment_of_item_and_user(exposure: Exposure) -> None:
     exposure.look_for_head(COUNTS)
     exposure.show([Shown("a", "default", ["i0", "i3", "i4"], 0)], COUNTS)

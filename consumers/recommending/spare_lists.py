@@ -33,10 +33,14 @@ class SpareLists:
         started = time.monotonic()
         affordable = max(1, int(SPARE_S / self._list_s))
         idle = not events and not work and started >= self._rested_until
+        sweeping = self._spare.sweeping
+        riding, resting = (SWEPT_RIDING, SWEPT) if sweeping else (MOST_OVERDUE, STALEST)
+        if not sweeping:
+            riding, resting = min(riding, affordable), min(resting, affordable)
         bounds = Bounds(
             owed=MOST_OWED,
-            overdue=min(MOST_OVERDUE, affordable) if events else 0,
-            stalest=min(STALEST, affordable) if idle else 0,
+            overdue=riding if events else 0,
+            stalest=resting if idle else 0,
         )
         due = [
             entry
@@ -53,7 +57,8 @@ class SpareLists:
 
     def rest(self, took_s: float) -> None:
         """Leave the worker free for events after a transaction of spare lists that took so long."""
-        self._rested_until = time.monotonic() + REST_SHARE * took_s
+        share = SWEEPING_REST_SHARE if self._spare.sweeping else REST_SHARE
+        self._rested_until = time.monotonic() + share * took_s
 
 
 MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
@@ -61,3 +66,6 @@ MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
 SPARE_S = 0.008
 # After lists made in spare time the worker is free for events this many times as long as they took.
 REST_SHARE = 4.0
+# Lists that may be wrong are made again within a minute, which may cost events some milliseconds.
+SWEPT, SWEPT_RIDING = 16, 8
+SWEEPING_REST_SHARE = 1.0

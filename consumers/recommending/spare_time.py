@@ -2,6 +2,7 @@
 
     default   `<scenario>/*`, by the owner of partition 0: after a change, at most every 100 ms
     owed      held back by `min_interval_ms`, when that has passed
+    wrong     known to show what is forbidden since
     overdue   older than `refresh_s`, or made before a rule or the catalogue changed
     stalest   of users active lately, only when nothing else is to be done
 
@@ -11,6 +12,7 @@ Knows which lists, not how they are made or written.
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from consumers.recommending.profile_store import ProfileStore
 from stream_rec.profiles.profile import Profile
@@ -45,6 +47,7 @@ class SpareTime:
         self._default_dirty = True
         self._default_made_ms = 0
         self._sweep_ms = 0
+        self._wrong: dict[Place, int] = {}  # since when, in ms
 
     def __len__(self) -> int:
         return len(self._staleness) + len(self._noted)
@@ -54,6 +57,7 @@ class SpareTime:
         self._staleness = Staleness()
         self._noted = {}
         self._owed, self._owed_from = [], {}
+        self._wrong = {}
         self._scan = iter(())
         self._unscanned = sorted(partitions, reverse=True)
         self._in_order = False
@@ -63,7 +67,18 @@ class SpareTime:
         """Note that default lists may be old; with `sweep_ms`, all lists made before that are."""
         self._default_dirty = True
         if sweep_ms is not None:
-            self._sweep_ms = sweep_ms
+            self._sweep_ms = max(sweep_ms, self._sweep_ms)
+
+    def wrong(self, places: Iterable[Place], since_ms: int) -> None:
+        """Note lists that show what they must not; they come before all that may be wrong."""
+        self._wrong |= dict.fromkeys(places, since_ms)
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether lists wait that are, or may be, wrong."""
+        oldest_ms = self._staleness.oldest_ms
+        older = oldest_ms is not None and oldest_ms < self._sweep_ms
+        return bool(self._wrong) or (self._in_order and older)
 
     def committed(self, profiles: Mapping[tuple[int, str], Profile], *, applied: int) -> None:
         """Note the profiles of a committed transaction, and how many events it applied."""
@@ -107,12 +122,25 @@ class SpareTime:
         due = self._due_default(now_ms) + self._due_owed(now_ms, bounds.owed)
         if not self._in_order:
             return due
-        places = self._staleness.stalest(
-            max(bounds.overdue, bounds.stalest),
+        most = max(bounds.overdue, bounds.stalest)
+        places = dict.fromkeys(self._known_wrong(most))
+        stale = self._staleness.stalest(
+            most - len(places),
             stream_ms=self._replica.statistics.newest_ms,
             overdue_ms=max(now_ms - self._refresh_ms(), self._sweep_ms),
         )
+        places |= dict.fromkeys(stale)
+        for taken in due:
+            places.pop(Place(taken.partition, taken.profile.user_id, taken.scenario), None)
         return due + [found for found in self._found(places) if self._may(found, now_ms)]
+
+    def _known_wrong(self, most: int) -> Iterator[Place]:
+        """Take lists that are known to be wrong and have not been made again since."""
+        for place, since_ms in list(islice(self._wrong.items(), most)):
+            del self._wrong[place]
+            for found in self._found([place]):
+                if found.profile.lists[place.scenario].generated_at <= since_ms:
+                    yield place
 
     def _may(self, due: Due, now_ms: int) -> bool:
         """Whether `min_interval_ms` allows a list now; one that must wait stays in the queue."""
@@ -121,7 +149,14 @@ class SpareTime:
         if now_ms - listing.generated_at >= policy.toplist.min_interval_ms:
             return True
         self._note(due.partition, due.profile)
+        place = Place(due.partition, due.profile.user_id, due.scenario)
+        self._owe(place, listing.generated_at + policy.toplist.min_interval_ms)
         return False
+
+    def _owe(self, place: Place, due_ms: int) -> None:
+        if self._owed_from.get(place) != due_ms:
+            self._owed_from[place] = due_ms
+            heapq.heappush(self._owed, (due_ms, place))
 
     def wait_ms(self, now_ms: int, most: int) -> int:
         """Return how long nothing will be due, at most `most`."""
@@ -130,6 +165,8 @@ class SpareTime:
             waits.append(self._default_made_ms + DEFAULT_EVERY_MS - now_ms)
         if self._owed:
             waits.append(self._owed[0][0] - now_ms)
+        if self.sweeping:
+            waits.append(SWEEP_WAIT_MS)
         return max(0, min(waits))
 
     def _due_default(self, now_ms: int) -> list[Due]:
@@ -154,7 +191,11 @@ class SpareTime:
             if self._owed_from.get(place) == due_ms:
                 del self._owed_from[place]
                 due.append(place)
-        return [found for found in self._found(due) if found.profile.lists[found.scenario].owed]
+        return [found for found in self._found(due) if self._still_owed(found)]
+
+    def _still_owed(self, due: Due) -> bool:
+        listing = due.profile.lists[due.scenario]
+        return listing.owed or listing.generated_at < self._sweep_ms
 
     def _found(self, places: Iterable[Place]) -> list[Due]:
         found = []
@@ -175,9 +216,7 @@ class SpareTime:
             if listing.owed:
                 policy = self._replica.policies.effective(scenario).policy
                 due_ms = listing.generated_at + policy.toplist.min_interval_ms
-                if self._owed_from.get(place) != due_ms:
-                    self._owed_from[place] = due_ms
-                    heapq.heappush(self._owed, (due_ms, place))
+                self._owe(place, due_ms)
             if not self._in_order:
                 made = (listing.generated_at, profile.newest_ms)
                 self._noted[place] = max(made, self._noted.get(place, made))
@@ -209,3 +248,4 @@ class SpareTime:
 
 
 DEFAULT_EVERY_MS = 100
+SWEEP_WAIT_MS = 5

@@ -68,14 +68,16 @@ class Candidates:
 
 @dataclass(slots=True)
 class Drafting:
-    """The making of one list."""
+    """The making of one list; `now_ms` is the stream's own time, rules are read at `ruled_ms`."""
 
     shop: Shop
     request: Request
     now_ms: int
+    ruled_ms: int = 0  # 0: the same
     rules: CompiledRules | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.ruled_ms = self.ruled_ms or self.now_ms
         book = self.shop.derived.rules
         self.rules = book.compiled(self.request.policy.rules, self.shop.catalogue)
 
@@ -102,14 +104,14 @@ class Drafting:
     def _ruled(self, rows: NDArray[np.int32], logits: NDArray[np.float32]) -> Candidates:
         index = None
         if self.rules is not None and len(rows):
-            index = np.flatnonzero(~self.rules.blocks(rows, now_ms=self.now_ms))
+            index = np.flatnonzero(~self.rules.blocks(rows, now_ms=self.ruled_ms))
             rows, logits = rows[index], logits[index]
         if not len(rows):
             return Candidates(rows=rows, scores=np.zeros(0), index=np.zeros(0, np.int64))
         scores = np.exp(logits.astype(np.float64) - float(logits.max()))
         scores /= scores.sum()
         if self.rules is not None:
-            scores *= np.exp(self.rules.log_factors(rows, now_ms=self.now_ms))
+            scores *= np.exp(self.rules.log_factors(rows, now_ms=self.ruled_ms))
         order = _best_first(scores, self._depth())
         own = order if index is None else index[order]
         return Candidates(rows=rows[order], scores=scores[order], index=own)
@@ -162,7 +164,7 @@ class Drafting:
             return []
         allowed = showable(shop.catalogue, self.request, near.rows, now_ms=self.now_ms)
         if self.rules is not None:
-            allowed &= ~self.rules.blocks(near.rows, now_ms=self.now_ms)
+            allowed &= ~self.rules.blocks(near.rows, now_ms=self.ruled_ms)
         need = remedied(near, complaint.past.phrase, shop.catalogue, shop.derived.titles)
         height = {int(row): 1.0 - at / len(found.rows) for at, row in enumerate(found.rows)}
         liked = np.array([height.get(int(row), 0.0) for row in near.rows], np.float32)
@@ -186,7 +188,7 @@ class Drafting:
 
     def _pins(self) -> list[tuple[int, int]]:
         """The index and the row of each pin that this user may see, ascending."""
-        pins = [] if self.rules is None else self.rules.pinned(now_ms=self.now_ms)
+        pins = [] if self.rules is None else self.rules.pinned(now_ms=self.ruled_ms)
         if not pins:
             return []
         rows = np.array([pin.row for pin in pins], np.int32)
@@ -208,7 +210,7 @@ class Drafting:
             chunk = rows[start : start + _CHUNK]
             allowed = showable(shop.catalogue, self.request, chunk, now_ms=self.now_ms)
             if self.rules is not None:
-                allowed &= ~self.rules.blocks(chunk, now_ms=self.now_ms)
+                allowed &= ~self.rules.blocks(chunk, now_ms=self.ruled_ms)
             for row in chunk[allowed].tolist():
                 if len(places) == size:
                     return

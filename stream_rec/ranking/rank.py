@@ -32,18 +32,24 @@ class Ranked:
 
 
 def rank(
-    replica: Ranking, requests: Sequence[Request], *, now_ms: int, rng: np.random.Generator
+    replica: Ranking,
+    requests: Sequence[Request],
+    *,
+    now_ms: int,
+    rng: np.random.Generator,
+    ruled_ms: int = 0,
 ) -> list[Ranked]:
     """Return the list of each request, of the policy's size when enough items may be shown.
 
-    `now_ms` is the stream's own time; `rng` is drawn from only where a policy explores.
+    `now_ms` is the stream's own time, and rules are read at `ruled_ms` where that is given; `rng`
+    is drawn from only where a policy explores.
     """
     if not requests:
         return []
     replica.statistics.reserve()
     scored = score(replica, requests, now_ms=now_ms)
     drafts = [
-        Drafting(replica, request, now_ms).draft(found.rows, found.scores, rng)
+        Drafting(replica, request, now_ms, ruled_ms).draft(found.rows, found.scores, rng)
         for request, found in zip(requests, scored, strict=True)
     ]
     return _worded(replica, requests, scored, drafts, now_ms)

@@ -6,7 +6,8 @@ catalogue change; conditions on age are looked at each time. Knows nothing of us
 Decided here: a condition on something the catalogue does not say (a price, a time of publication)
 is not met. A pin is shown until its end, unless its item is blocked, not available, withdrawn or
 unknown, or one that the policy excludes for this user; the next items move up then. Two pins of one
-rank take that rank and the next one, in the order of the rules.
+rank take that rank and the next one, in the order of the rules. Ends and ages are
+read at `rules_time`.
 """
 
 from collections import OrderedDict
@@ -83,6 +84,18 @@ class CompiledRules:
         ages = now_ms - published
         meant: NDArray[np.bool_] = rule.mask[rows] & (published > 0)
         return meant & (ages > rule.least_age_ms) & (ages < rule.most_age_ms)
+
+
+def rules_time(stream_ms: int, now_ms: int) -> int:
+    """Return the time that rules are read at: this machine's, unless an old log is replayed.
+
+    A pin ends by the clock on the wall, also when no event moves the stream's own; but in the log
+    of last year ends and ages are meant in the time of that log.
+
+    >>> rules_time(1_763_790_000_000, 1_763_790_600_000), rules_time(1_000, 1_763_790_600_000)
+    (1763790600000, 1000)
+    """
+    return now_ms if abs(now_ms - stream_ms) < LIVE_DAYS * DAY_MS else stream_ms
 
 
 @dataclass(slots=True)
@@ -180,3 +193,4 @@ def _carrying(labels: Labels, name: str, capacity: int) -> NDArray[np.bool_]:
 
 
 _KEPT = 256
+LIVE_DAYS = 7  # a stream whose newest event is older than this is a replay

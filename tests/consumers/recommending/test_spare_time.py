@@ -7,6 +7,7 @@ from consumers.recommending.profile_store import ProfileStore, StoredProfile
 from consumers.recommending.spare_time import DEFAULT_EVERY_MS, Bounds, SpareTime
 from stream_rec.profiles.profile import Listing, Profile
 from stream_rec.replica import Replica
+from stream_rec.staleness import Place
 
 NOW_MS = 1_763_790_285_000
 NOTHING = Bounds(owed=0, overdue=0, stalest=0)
@@ -129,6 +130,47 @@ def test_stale_list_waits_for_its_interval_like_any_other(spare: Spare) -> None:
     for at_ms in (1_000, 5_000, 7_999):
         assert spare.due(NOW_MS + at_ms, Bounds(stalest=4)) == []
     assert spare.due(NOW_MS + 8_000, Bounds(stalest=4)) == ["ann"]
+
+
+def test_lists_known_to_be_wrong_come_before_those_that_may_be(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.commit(*(spare.keep(user, made_ms=NOW_MS) for user in ("ann", "bob", "cid")))
+    assert not spare.time.sweeping
+    spare.time.wrong([Place(0, "cid", "default"), Place(0, "gone", "default")], NOW_MS + 10)
+    spare.time.changed(sweep_ms=NOW_MS + 10)
+    assert spare.time.sweeping
+    assert spare.time.wait_ms(NOW_MS + 11, 500) < 50
+    assert spare.due(NOW_MS + 11, Bounds(overdue=2)) == ["cid", "ann"]
+    spare.commit(*(spare.keep(user, made_ms=NOW_MS + 12) for user in ("ann", "bob", "cid")))
+    assert not spare.time.sweeping
+    assert spare.due(NOW_MS + 13, Bounds(overdue=8)) == []
+
+
+def test_list_made_since_it_was_found_wrong_is_not_made_again(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.commit(spare.keep("ann", made_ms=NOW_MS))
+    spare.time.wrong([Place(0, "ann", "default")], NOW_MS + 10)
+    spare.commit(spare.keep("ann", made_ms=NOW_MS + 20))
+    assert spare.due(NOW_MS + 30, Bounds(overdue=8)) == []
+
+
+def test_wrong_list_that_must_wait_for_its_interval_is_made_when_that_is_over(
+    spare: Spare,
+) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("*", 0, {"list": {"min_interval_ms": 8_000}})
+    spare.commit(spare.keep("ann", made_ms=NOW_MS), spare.keep("bob", made_ms=NOW_MS + 9_000))
+    spare.time.changed(sweep_ms=NOW_MS + 20)
+    assert spare.due(NOW_MS + 1_000, Bounds(overdue=4)) == ["*"]
+    assert spare.due(NOW_MS + 8_000, Bounds(overdue=0)) == ["ann"]
+
+
+def test_sweep_is_never_taken_back(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.commit(spare.keep("ann", made_ms=NOW_MS))
+    spare.time.changed(sweep_ms=NOW_MS + 20)
+    spare.time.changed(sweep_ms=NOW_MS - 20)
+    assert spare.due(NOW_MS + 30, Bounds(owed=0, overdue=8)) == ["ann"]
 
 
 def test_partition_that_is_gone_has_nothing_due(spare: Spare) -> None:

@@ -1,0 +1,103 @@
+"""Lists of idle users that a rule, a withdrawal or an end makes wrong, on a real broker."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from consumers.processes.embedded_broker import EmbeddedBroker
+from tests.consumers.recommending.test_recommender import Worker
+
+USERS = 60
+DEADLINE_S = 60.0
+
+
+class Shop(Worker):
+    """A worker whose users did something just now, and nothing since."""
+
+    def lists_now(self) -> dict[str, list[str]]:
+        """Return what each user is shown now, the default list included."""
+        newest: dict[str, list[str]] = {}
+        for record in self.read(self.topics.recommendations):
+            newest[record.key.decode()] = [
+                ("pinned " if item["reason"]["kind"] == "pinned" else "") + item["item_id"]
+                for item in decoded(record.value)["items"]
+            ]
+        return newest
+
+    def seconds_until(self, sound: object, within_s: float = DEADLINE_S) -> float:
+        """Wait until every list is as wanted."""
+        started = time.monotonic()
+        self.wait(lambda: all(map(sound, self.lists_now().values())), within_s)  # type: ignore[call-overload]
+        return time.monotonic() - started
+
+
+def decoded(value: bytes) -> dict[str, list[dict[str, dict[str, str]]]]:
+    import json
+
+    found: dict[str, list[dict[str, dict[str, str]]]] = json.loads(value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("sweeps")
+    made = Shop(broker.bootstrap_servers, "sweep-tests", folder)
+    made.items(30)
+    try:
+        made.start()
+        now_ms = time.time_ns() // 1_000_000
+        for number in range(USERS):
+            last = made.click(f"user{number}", f"i{number % 5}", timestamp=now_ms + number)
+        made.list_after(f"user{USERS - 1}", last)
+        made.wait(lambda: len(made.lists_now()) == USERS + 1)
+        yield made
+    finally:
+        made.producer.close(timeout=2)
+        if made.process is not None and made.process.poll() is None:
+            made.stop(signal.SIGKILL)
+
+
+def shown(shop: Shop) -> str:
+    """Return an item that most lists show."""
+    seen = [item for items in shop.lists_now().values() for item in items]
+    return max(set(seen), key=seen.count)
+
+
+def test_a_rule_reaches_users_who_do_nothing(shop: Shop) -> None:
+    item = shown(shop)
+    rules = [{"do": "block", "where": {"item_id": item}}]
+    shop.send(shop.topics.policies, "default", {"rules": rules})
+    assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
+
+
+def test_a_withdrawn_item_leaves_the_lists_of_users_who_do_nothing(shop: Shop) -> None:
+    item = shown(shop)
+    shop.send(shop.topics.items, item, None)
+    assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
+
+
+def test_a_sold_out_item_leaves_the_lists_of_users_who_do_nothing(shop: Shop) -> None:
+    item = shown(shop)
+    shop.send(shop.topics.items, item, {"item_id": item, "title": "x", "available": False})
+    assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
+
+
+def test_a_pin_comes_and_goes_at_its_end_although_nothing_happens(shop: Shop) -> None:
+    item = shown(shop)
+    until = time.time_ns() // 1_000_000 + 8_000
+    pin = {"do": "pin", "rank": 2, "item_id": item, "until": until}
+    shop.send(shop.topics.policies, "default", {"rules": [pin]})
+    shop.seconds_until(lambda items: items[1] == f"pinned {item}", 8.0)
+    left = (until - time.time_ns() // 1_000_000) / 1000
+    took = shop.seconds_until(lambda items: not any("pinned" in name for name in items))
+    assert left - 1.0 < took < left + DEADLINE_S
+
+
+def test_what_became_wrong_while_no_worker_ran_is_mended_after_the_start(shop: Shop) -> None:
+    item = shown(shop)
+    assert shop.stop() == 0
+    shop.send(shop.topics.items, item, None)
+    shop.start()
+    assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
