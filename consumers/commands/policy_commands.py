@@ -22,6 +22,7 @@ from rich.table import Table
 from consumers import terminal
 from consumers.kafka_io.access import denied
 from consumers.kafka_io.clients import plain_producer
+from consumers.kafka_io.policy_history import is_history
 from consumers.kafka_io.topic_reading import Read, newest, partitions_of, read, reader
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import decode_accepted_policy
@@ -129,7 +130,7 @@ def earlier(settings: Settings, scenario: str, version: int | None) -> bytes | N
     else:
         chosen = next((line for line in taken if line.offset == version), None)
         if chosen is None:
-            msg = f"scenario {scenario!r} has no accepted version {version} in the audit"
+            msg = f"scenario {scenario!r} has no accepted version {version}"
             raise ConfigurationError(msg)
         patch = chosen.patch
     return None if patch is None else json.dumps(patch).encode()
@@ -141,17 +142,29 @@ def accepted(settings: Settings) -> Policies:
     policies = Policies()
     with reader(settings) as consumer:
         for key, record in newest(consumer, topic, partitions_of(consumer, topic)).items():
+            if is_history(key):
+                continue
             layer = decode_accepted_policy(record.value or b"")
             policies.put(key.decode(), layer.offset, layer.patch)
     return policies
 
 
 def audited(settings: Settings) -> list[Audit]:
-    """Return every verdict on a policy that the audit still holds, oldest first."""
-    topic = Topics(settings.prefix).audit
+    """Return every accepted policy there ever was, and the refusals still in the audit, in order.
+
+    What is in force has a key that compaction empties; history has keys of its own. The audit
+    tells of refusals, and of policies accepted before history was kept.
+    """
+    topics = Topics(settings.prefix)
+    found: dict[int, Audit] = {}
     with reader(settings) as consumer:
-        lines = [_audit(record) for record in read(consumer, topic, partitions_of(consumer, topic))]
-    return [line for line in lines if line is not None and line.kind == "policy"]
+        for topic in (topics.audit, topics.accepted_policies):
+            for record in read(consumer, topic, partitions_of(consumer, topic)):
+                if topic == topics.audit or is_history(record.key):
+                    line = _audit(record)
+                    if line is not None and line.kind == "policy":
+                        found[line.offset] = line
+    return [found[offset] for offset in sorted(found)]
 
 
 def _publish_and_tell(settings: Settings, scenario: str, patch: bytes | None) -> None:

@@ -1,7 +1,8 @@
 """Verdicts on what producers and operators send to `items` and `policies`, each given exactly once.
 
 The owner of clicks partition 0 gives them: an accepted policy goes to `internal.policies`, a
-refused record to its dead letters, and both kinds of policy verdict to `audit`. All are written in
+refused record to its dead letters, and both kinds of policy verdict to `audit`; an accepted one is
+also kept as history, for good. All are written in
 the worker's own transactions with `judged`, the next offset of each judged partition, so that
 neither a crash nor a change of owner repeats or loses one. Knows no transaction.
 """
@@ -14,6 +15,7 @@ import msgspec
 from kafka import TopicPartition
 
 from consumers.kafka_io.dead_letters import DeadLetter
+from consumers.kafka_io.policy_history import history_key
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.transaction import Outgoing
 from consumers.kafka_io.wire import AcceptedPolicy, encode_accepted_policy
@@ -111,12 +113,17 @@ class Verdicts:
                 value=encode_accepted_policy(accepted),
             )
         )
-        self._audit(record, scenario, verdict="accepted", patch=patch)
+        line = self._audit(record, scenario, verdict="accepted", patch=patch)
+        key = history_key(scenario, record.offset)
+        self.records.append(
+            Outgoing(topic=self._topics.accepted_policies, partition=0, key=key, value=line)
+        )
 
     def _next(self, record: Any) -> int:
         return self.judged.get(f"{record.topic}-{record.partition}", 0)
 
-    def _audit(self, record: Any, scenario: str, *, verdict: str, **fields: Any) -> None:
+    def _audit(self, record: Any, scenario: str, *, verdict: str, **fields: Any) -> bytes:
+        """Note a verdict in the audit, and return the line."""
         by = dict(record.headers or ()).get(BY_HEADER)
         line = Audit(
             at=_now_ms(),
@@ -130,6 +137,7 @@ class Verdicts:
         value = msgspec.json.encode(line)
         key = scenario.encode("utf-8", "replace")
         self.records.append(Outgoing(topic=self._topics.audit, partition=0, key=key, value=value))
+        return value
 
 
 def _scenario(key: bytes | None) -> str:

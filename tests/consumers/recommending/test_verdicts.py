@@ -31,11 +31,13 @@ def audit(verdicts: Verdicts) -> list[dict[str, Any]]:
 
 def test_accepted_policy_is_kept_whole_with_its_offset_and_author(verdicts: Verdicts) -> None:
     verdicts.take_policy(record(TOPICS.policies, 7, headers=[(BY_HEADER, b"ann")]))
-    accepted, _ = verdicts.records
+    accepted, _, kept_for_good = verdicts.records
     assert (accepted.topic, accepted.key) == (TOPICS.accepted_policies, b"default")
     kept = decode_accepted_policy(accepted.value or b"")
     assert (kept.offset, kept.patch) == (7, {"list": {"size": 5}})
     assert [(line["verdict"], line["by"]) for line in audit(verdicts)] == [("accepted", "ann")]
+    assert kept_for_good.key == b"history/default/7"
+    assert json.loads(kept_for_good.value or b"") == audit(verdicts)[0]
     assert verdicts.letters == []
 
 
