@@ -14,6 +14,7 @@ from kafka import KafkaConsumer
 
 from consumers import terminal
 from consumers.commands.explained import print_absence, print_list
+from consumers.commands.likings import Liking, likings
 from consumers.commands.policy_commands import accepted
 from consumers.kafka_io.topic_reading import Seen, newest, partitions_of, reader
 from consumers.kafka_io.topics import Topics
@@ -27,7 +28,7 @@ from stream_rec.items import Item, parse_item
 from stream_rec.policy import Block, EffectivePolicy
 from stream_rec.profiles.profile import Interaction, Profile
 from stream_rec.profiles.signals import is_negative
-from stream_rec.ranking.rules import compile_rules
+from stream_rec.ranking.rules import compile_rules, rules_time
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.toplist import TopList
 
@@ -42,8 +43,9 @@ class Question:
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on record about a question; `items` are those of the list, its evidence and the item.
+    """What is on record about a question.
 
+    `items` are those of the list, of its evidence and of the user's past, and the one asked about.
     `toplist_key` names whose list it is: the scenario's default list for a user without one.
     """
 
@@ -75,7 +77,9 @@ def answer(settings: Settings, question: Question, *, as_json: bool = False) -> 
         found = _as_record(known, findings)
         terminal.results.print_json(msgspec.json.encode(found).decode())
     elif _listed(known, question):
-        print_list(known.toplist, known.profile, known.items, only=question.item_id)
+        print_list(
+            known.toplist, known.profile, known.items, _likings(known), only=question.item_id
+        )
     else:
         print_absence(question.item_id or "", [finding.text for finding in findings], known.items)
 
@@ -135,7 +139,7 @@ def look_up(settings: Settings, question: Question, *, seen: Seen | None = None)
         profile = _profile(consumer, topics, place, question.user_id)
         wanted = {entry.item_id for entry in toplist.items}
         wanted |= {item for entry in toplist.items for item in entry.reason.evidence}
-        wanted |= {past.item_id for past in (profile.history if profile else ())[-5:]}
+        wanted |= {past.item_id for past in (profile.history if profile else ())}
         wanted |= {question.item_id} if question.item_id else set()
         items = _items(consumer, topics, wanted, seen)
     return Known(
@@ -160,7 +164,12 @@ def _why_not(known: Known, question: Question) -> list[Finding]:
 
 
 def _as_record(known: Known, findings: list[Finding]) -> dict[str, object]:
-    return {"list": known.toplist, "whose": known.toplist_key, "why_not": findings}
+    return {
+        "list": known.toplist,
+        "whose": known.toplist_key,
+        "likes": _likings(known),
+        "why_not": findings,
+    }
 
 
 def absences(known: Known, item_id: str) -> list[Finding]:
@@ -183,6 +192,10 @@ def absences(known: Known, item_id: str) -> list[Finding]:
         worded = f"the encoder still had {waiting} items to read when the list was made"
         findings.append(Finding(kind="encoding", text=worded))
     return findings
+
+
+def _likings(known: Known) -> list[Liking]:
+    return likings(known.profile, known.items, known.policy.policy)
 
 
 def _excluded(known: Known, item_id: str) -> list[Finding]:
@@ -215,7 +228,8 @@ def _blocked(known: Known, item: Item) -> list[Finding]:
     """Try each blocking rule alone on a catalogue of this one item."""
     catalogue = Catalogue(ItemIndex())
     rows = np.array([catalogue.put(item)], np.int32)
-    now_ms = known.profile.newest_ms if known.profile else time.time_ns() // 1_000_000
+    wall_ms = time.time_ns() // 1_000_000
+    now_ms = rules_time(known.profile.newest_ms if known.profile else wall_ms, wall_ms)
     return [
         Finding(kind="blocked", text=f"rule {number} blocks it: {_worded(rule)}")
         for number, rule in enumerate(known.policy.policy.rules)

@@ -10,13 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers import terminal
+from consumers.commands.likings import Liking
 from stream_rec.items import Item
 from stream_rec.profiles.profile import Profile
 from stream_rec.toplist import ListedItem, TopList
 
 
 def print_list(
-    toplist: TopList, profile: Profile | None, items: Mapping[str, Item], *, only: str | None
+    toplist: TopList,
+    profile: Profile | None,
+    items: Mapping[str, Item],
+    liked: Sequence[Liking] = (),
+    *,
+    only: str | None,
 ) -> None:
     """Print every place of a list, or that of one item."""
     lineage = toplist.lineage
@@ -31,6 +37,9 @@ def print_list(
     )
     if profile is not None and profile.history:
         terminal.results.print(f"lately: {_lately(profile, items)}", markup=False, highlight=False)
+    if liked:
+        words = [f"{liking.label} ({liking.kind}) {liking.strength:+.2f}" for liking in liked]
+        terminal.results.print(f"likes: {', '.join(words)}", markup=False, highlight=False)
     table = Table("rank", "item", "score", "experts", "why", "evidence", box=None, pad_edge=False)
     for entry in toplist.items:
         if only in (None, entry.item_id):

@@ -40,6 +40,9 @@ def test_a_list_is_explained_by_the_users_own_events(installation, stream_rec):
     assert found["whose"] == "default/erin"
     reasons = [entry["reason"] for entry in found["list"]["items"]]
     assert any(reason["evidence"] == ["i1"] for reason in reasons)
+    assert found["likes"] == [{"kind": "category", "label": "Screens", "strength": 1.0}]
+    assert "likes: Screens (category) +1.00" in ran.out
+    assert "%" in ran.out, "the experts' shares"
 
 
 def test_an_item_that_is_not_listed_is_explained(installation, stream_rec):
