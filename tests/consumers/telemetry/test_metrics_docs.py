@@ -30,7 +30,7 @@ Counts reconcile: for every topic, `stream_rec_records_read_total` is the sum of
 | segment | means |
 |---|---|
 | `user_segment` `new`, `light`, `heavy` | no event before; 1 to 19; 20 and more |
-| `item_segment` `new`, `head`, `tail` | nobody took it before; the most taken, half of all; the rest |
+| `item_segment` `new`, `head`, `tail` | nobody took it before; most taken, half of all; the rest |
 
 | metric | kind | labels | of | what |
 |---|---|---|---|---|
