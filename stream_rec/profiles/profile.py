@@ -2,8 +2,13 @@
 
 The fold commutes: a profile depends on which events were applied, not on the order in which two
 topics delivered them. So history is ordered by (timestamp, topic, offset) and sums are integers.
-The two exceptions are named: the dedupe window and `last_event_id` follow the order of arrival.
-Knows no policy and no catalogue: what an event is worth is decided when a profile is read.
+The exceptions are named: the dedupe window and `last_event_id` follow the order of arrival, and so
+does which events of a user who is faster than anybody reads count for others.
+
+What one user may say of items to everybody else is bounded here: of one item, the first, second and
+fourth event among those remembered are counted; it is linked to what came before at most three
+times within `LINK_WINDOW` events; and nothing is after `MOST_AN_HOUR` events in one hour of event
+time. Knows no policy and no catalogue: what an event is worth is decided when a profile is read.
 """
 
 from bisect import bisect
@@ -22,6 +27,12 @@ DEDUPE_WINDOW = 128
 # One signed statement about who followed whom: (sign, target, sources newest first).
 LinkRow = tuple[int, str, list[str]]
 
+# Earlier events on an item, of those remembered, with which one more is counted.
+COUNTED = frozenset({0, 1, 3})
+MOST_LINKED = 3
+MOST_AN_HOUR = 240
+HOUR_MS = 3_600_000
+
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One event as a profile remembers it; raw signals, no weights."""
@@ -35,6 +46,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rating: float | None = None
     sentiment: float | None = None
     phrase: str | None = None
+    quiet: bool = False  # beyond what a user may say in an hour
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -61,6 +73,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `rating_milli` and `sentiment_milli` are sums in thousandths, `recent` the 64-bit hashes of the
     last event ids applied, oldest first, and `newest_ms` the newest event time. Of a user who was
     forgotten before, events up to `erased_ms` have no effect and lists go on above `version_floor`.
+    `said` consuming events fell into `hour`, the newest one of event time, in hours of the epoch.
     """
 
     user_id: str
@@ -78,11 +91,17 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     lists: dict[str, Listing] = {}
     erased_ms: int | None = None
     version_floor: int = 0
+    hour: int = 0
+    said: int = 0
 
     @property
     def rating_mean(self) -> float | None:
         """Mean of the user's ratings."""
         return self.rating_milli / 1000 / self.rating_count if self.rating_count else None
+
+    def times(self, item_id: str) -> int:
+        """Return how often the user is remembered to have consumed an item."""
+        return sum([past.item_id == item_id and past.consuming for past in self.history])
 
     def knows(self, event_id: str) -> bool:
         """Whether an event of this id is among the last 128 applied."""
@@ -104,10 +123,14 @@ NOTHING_READ = Reading()
 
 
 class Folded(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A profile after an event, and what the event says about items."""
+    """A profile after an event, and what the event says about items.
+
+    `counted`: the event counts for its item, beside the links.
+    """
 
     profile: Profile
     links: list[LinkRow]
+    counted: bool = False
 
 
 def fold(
@@ -122,10 +145,15 @@ def fold(
         offset: The record's offset in its topic.
         reading: What the words of the event say.
     """
+    consuming = event.consuming
+    hour = max(profile.hour, event.timestamp // HOUR_MS)
+    said = profile.said if hour == profile.hour else 0
+    quiet = consuming and said >= MOST_AN_HOUR
     interaction = Interaction(
         event.timestamp, topic, offset, event.item_id, event.event_type, event.scenario,
-        event.rating, reading.sentiment, reading.phrase,
+        event.rating, reading.sentiment, reading.phrase, quiet,
     )  # fmt: skip
+    counted = consuming and not quiet and profile.times(event.item_id) in COUNTED
     history = profile.history
     links: list[LinkRow] = []
     if event.event_type != "impression":
@@ -135,7 +163,7 @@ def fold(
     after = Profile(
         user_id=profile.user_id,
         history=history,
-        consumed=profile.consumed.added(hashed) if event.consuming else profile.consumed,
+        consumed=profile.consumed.added(hashed) if consuming else profile.consumed,
         disliked=profile.disliked.added(hashed)
         if event.event_type in _REFUSING
         else profile.disliked,
@@ -150,8 +178,10 @@ def fold(
         lists=profile.lists,
         erased_ms=profile.erased_ms,
         version_floor=profile.version_floor,
+        hour=hour,
+        said=said + consuming,
     )
-    return Folded(after, links)
+    return Folded(after, links, counted)
 
 
 def _inserted(
@@ -159,27 +189,35 @@ def _inserted(
 ) -> tuple[tuple[Interaction, ...], list[LinkRow]]:
     """Put an interaction in its place, and say what that changes about who followed whom."""
     if not history or history[-1].place < interaction.place:
-        rows = [_row(1, (*history, interaction), len(history))] if interaction.consuming else []
+        rows = _row(1, (*history, interaction), len(history)) if interaction.consuming else []
         return (*history, interaction)[-HISTORY:], rows
     place = bisect(history, interaction.place, key=lambda past: past.place)
     after = (*history[:place], interaction, *history[place:])
-    rows = []
+    rows: list[LinkRow] = []
     if interaction.consuming and not (place == 0 and len(history) == HISTORY):
-        rows.append(_row(1, after, place))
+        rows += _row(1, after, place)
         followers = [spot for spot in range(place, len(history)) if history[spot].consuming]
         for spot in followers[:LINK_WINDOW]:
-            rows += [_row(-1, history, spot), _row(1, after, spot + 1)]
+            rows += _row(-1, history, spot) + _row(1, after, spot + 1)
     return after[-HISTORY:], rows
 
 
-def _row(sign: int, history: tuple[Interaction, ...], place: int) -> LinkRow:
+def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRow]:
+    """Link an event to what came before, unless its item came there too often to say it again.
+
+    That depends on the same window as the sources, so a late event takes back exactly what was
+    said without it.
+    """
+    if history[place].quiet:
+        return []
     sources: list[str] = []
     for past in reversed(history[:place]):
         if past.event_type not in NOT_CONSUMING:
             sources.append(past.item_id)
             if len(sources) == LINK_WINDOW:
                 break
-    return (sign, history[place].item_id, sources)
+    target = history[place].item_id
+    return [] if sources.count(target) >= MOST_LINKED else [(sign, target, sources)]
 
 
 def _mark(event_id: str) -> bytes:

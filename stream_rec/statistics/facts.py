@@ -90,8 +90,10 @@ class FactsBuilder:
         self._events: list[tuple[int, int, float, bool]] = []
         self._rows: list[tuple[int, int, list[int]]] = []
 
-    def __len__(self) -> int:
-        return len(self._events)
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not self._events and not self._rows
 
     def add(
         self,
@@ -102,8 +104,13 @@ class FactsBuilder:
         rows: Sequence[LinkRow],
     ) -> None:
         """Take one applied consuming event and the link rows that it changes."""
-        codes, value = self._codes, _NAN if rating is None else rating
-        self._events.append((codes[item_id], timestamp, value, first))
+        value = _NAN if rating is None else rating
+        self._events.append((self._codes[item_id], timestamp, value, first))
+        self.link(rows)
+
+    def link(self, rows: Sequence[LinkRow]) -> None:
+        """Take the link rows that an event changes which is not counted itself."""
+        codes = self._codes
         for sign, target, sources in rows:
             coded = [codes[source] for source in sources[:SOURCES]]
             self._rows.append((sign, codes[target], coded))
