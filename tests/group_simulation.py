@@ -12,14 +12,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from consumers.kafka_io.wire import decode_profile, encode_profile
+from consumers.kafka_io.wire import (
+    decode_marker,
+    decode_profile,
+    encode_marker,
+    encode_profile,
+    marker_key,
+)
+from stream_rec.erasure import Marker
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Due, Ledger, Published, publish
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
 from stream_rec.step import Arrival, Context, DeadLetter, Step, step
 from stream_rec.toplist import TopList
-from tests.shop_log import partition_of, tiny_replica
+from tests.agreement import Gone
+from tests.shop_log import TOPICS, partition_of, tiny_replica
 
 Stepper = Callable[..., Step]
 
@@ -33,18 +41,26 @@ class Shell(enum.Enum):
     OFFSETS_WITHOUT_STATE = enum.auto()
     KEEPS_STATE_AFTER_REFUSAL = enum.auto()
     ZOMBIE_COMMITS = enum.auto()
+    LEAVES_NO_MARK = enum.auto()
+    LEAVES_LISTS = enum.auto()
+    LEAVES_PROFILES = enum.auto()
 
 
 @dataclass(slots=True)
 class Broker:
-    """The committed log: changelog, ledgers, facts, lists and dead letters."""
+    """The committed log: changelog, ledgers, facts, lists and dead letters.
+
+    `steps` holds the next offsets of each commit of a partition, in their order.
+    """
 
     log: Sequence[Arrival]
     partitions: int
     profiles: dict[tuple[int, str], bytes] = field(default_factory=dict)
     ledgers: dict[int, Ledger] = field(default_factory=dict)
     facts: list[bytes] = field(default_factory=list)
-    lists: list[TopList] = field(default_factory=list)
+    lists: list[TopList | Gone] = field(default_factory=list)
+    marks: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+    steps: dict[int, list[dict[str, int]]] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
     owner: dict[int, str] = field(default_factory=dict)
     refused: int = 0
@@ -73,6 +89,7 @@ class Worker:
         self.broker, self.name, self.rng, self.shell = broker, name, rng, shell
         self.replica: Replica = tiny_replica()
         self.profiles: dict[tuple[int, str], Profile] = {}
+        self.marks: dict[tuple[int, bytes], bytes] = {}
         self.ledgers: dict[int, Ledger] = {}
         self.facts_read = 0
         self.read_facts()
@@ -80,6 +97,11 @@ class Worker:
     def get(self, partition: int, user_id: str) -> Profile | None:
         """Return a profile of an owned partition."""
         return self.profiles.get((partition, user_id))
+
+    def marker(self, partition: int, user_id: str) -> Marker | None:
+        """Return the mark of a forgotten user of an owned partition."""
+        value = self.marks.get((partition, marker_key(user_id)))
+        return None if value is None else decode_marker(value)
 
     def take_over(self) -> None:
         """Restore the owned partitions from the committed state."""
@@ -90,6 +112,7 @@ class Worker:
             for place, value in self.broker.profiles.items()
             if place[0] in owned
         }
+        self.marks = {place: mark for place, mark in self.broker.marks.items() if place[0] in owned}
 
     def read_facts(self) -> None:
         """Fold what the others committed; own records were folded when they were made."""
@@ -103,7 +126,7 @@ class Worker:
         """Poll some records of the owned partitions, in any interleaving, and step over them."""
         batch: list[Arrival] = []
         for number, ledger in self.ledgers.items():
-            for topic in self.rng.permutation(["events.clicks", "events.reviews"]).tolist():
+            for topic in self.rng.permutation(list(TOPICS.values())).tolist():
                 start = ledger.next_offsets.get(topic, 0)
                 records = [r for r in self.broker.waiting(number, topic) if r.offset >= start]
                 batch += records[: int(self.rng.integers(most))]
@@ -115,6 +138,7 @@ class Worker:
             rng=self.rng,
             examples=2,
             partition_of=lambda user: partition_of(user, self.broker.partitions),
+            erased=self.marker,
         )
         return stepper(self.replica, self, self.ledgers, batch, context)
 
@@ -143,6 +167,7 @@ class Worker:
             broker.refused += 1
             return False
         if self.shell is not Shell.OFFSETS_WITHOUT_STATE or self.rng.random() < 0.8:
+            self._forget(result)
             values = {place: encode_profile(value) for place, value in result.profiles.items()}
             broker.profiles |= values
             broker.lists += [made for _, made in result.lists]
@@ -151,9 +176,32 @@ class Worker:
                 broker.facts.append(result.facts.to_bytes())
         if self.shell is not Shell.STATE_WITHOUT_OFFSETS or self.rng.random() < 0.8:
             broker.ledgers |= result.ledgers
+            for number, ledger in result.ledgers.items():
+                broker.steps.setdefault(number, []).append(dict(ledger.next_offsets))
+        for place in result.erased:
+            self.profiles.pop(place, None)
+        self.marks |= _marks(result)
         self.profiles |= result.profiles
         self.ledgers = dict(result.ledgers)
         return True
+
+    def _forget(self, result: Step) -> None:
+        """Write what a step says of forgotten users."""
+        broker, shell = self.broker, self.shell
+        if shell is not Shell.LEAVES_NO_MARK:
+            broker.marks |= _marks(result)
+        for (partition, user_id), erased in result.erased.items():
+            if shell is not Shell.LEAVES_PROFILES:
+                broker.profiles.pop((partition, user_id), None)
+            if shell is not Shell.LEAVES_LISTS:
+                broker.lists += [Gone(scenario, user_id) for scenario in erased.scenarios]
+
+
+def _marks(result: Step) -> dict[tuple[int, bytes], bytes]:
+    return {
+        (partition, marker_key(user_id)): encode_marker(erased.marker)
+        for (partition, user_id), erased in result.erased.items()
+    }
 
 
 @dataclass(slots=True)

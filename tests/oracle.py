@@ -2,7 +2,9 @@
 
 It shares no code with the engine beyond reading JSON. It sorts each user's events by (timestamp,
 topic, offset) and folds them at once, where the engine folds them one by one, in batches, over
-restarts and in any interleaving. `tests/test_oracle.py` shows that it tells mutated logs apart.
+restarts and in any interleaving. Only an erasure depends on what was read before it, so logs with
+erasures come in the order of `tests/committed_order.py`. `tests/test_oracle.py` shows that mutated
+logs are told apart.
 """
 
 import json
@@ -11,11 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+ERASURES = 2
+REMEMBERED = 64
+COUNTED = {0, 1, 3}  # earlier events on an item with which one more of the user is counted
+MOST_LINKED = 3  # times within 20 events that an item is linked to what came before
 NOT_CONSUMING = {"impression", "dislike", "hide", "skip"}
 
 
 class Logged(NamedTuple):
-    """One record of the input log; `topic` is 0 for clicks and 1 for reviews."""
+    """One record of the input log; `topic` is 0 for clicks, 1 for reviews and 2 for erasures."""
 
     topic: int
     partition: int
@@ -28,7 +34,7 @@ class Logged(NamedTuple):
 class Expected:
     """What must be known of one user."""
 
-    event_ids: set[str] = field(default_factory=set)
+    applied: int = 0
     history: list[tuple[int, int, int, str]] = field(default_factory=list)
     consumed: set[str] = field(default_factory=set)
     rating_milli: int = 0
@@ -45,58 +51,123 @@ class Fold:
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
     following: Counter[tuple[str, str]] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    erased: dict[str, int] = field(default_factory=dict)
+
+
+class _Past(NamedTuple):
+    """An applied event; the first three fields are its place among the user's."""
+
+    timestamp: int
+    topic: int
+    offset: int
+    item_id: str
+    kind: str
+    scenario: str
+    rating: float | None
+
+
+@dataclass
+class _Person:
+    event_ids: set[str] = field(default_factory=set)
+    past: list[_Past] = field(default_factory=list)
+    erased_ms: int = -1
 
 
 def fold(log: Iterable[Logged]) -> Fold:
     """Fold a log in the order of each partition; unreadable records are dead letters."""
-    state, chains = Fold(), {}
+    state, people = Fold(), {}
     for record in log:
         event = readable(record)
         if event is None:
             state.outcomes["dead_lettered"] += 1
             continue
-        user = state.users.setdefault(event["user_id"], Expected())
-        if event["event_id"] in user.event_ids:
+        person = people.setdefault(event["user_id"], _Person())
+        if record.topic == ERASURES:
+            state.outcomes[_erase(person, event["timestamp"], state)] += 1
+            state.erased[event["user_id"]] = person.erased_ms
+        elif event["timestamp"] <= person.erased_ms:
+            state.outcomes["erased"] += 1
+        elif event["event_id"] in person.event_ids:
             state.outcomes["duplicate"] += 1
-            continue
-        state.outcomes["applied"] += 1
-        user.event_ids.add(event["event_id"])
-        user.scenarios.add(event.get("scenario", "default"))
-        kind = event.get("event_type", "review" if record.topic else "click")
-        place = (int(event["timestamp"]), record.topic, record.offset, event["item_id"])
-        if kind != "impression":
-            user.history.append(place)
-        if kind not in NOT_CONSUMING:
-            user.consumed.add(event["item_id"])
-            state.counts[event["item_id"]] += 1
-            chains.setdefault(event["user_id"], []).append(place)
-        if event.get("rating") is not None:
-            user.rating_count += 1
-            user.rating_milli += round(float(event["rating"]) * 1000)
-    for user in state.users.values():
-        user.history = sorted(user.history)[-64:]
-    for chain in chains.values():
-        _link([place[-1] for place in sorted(chain)], state)
+        else:
+            state.outcomes["applied"] += 1
+            person.event_ids.add(event["event_id"])
+            person.past.append(_past(record, event))
+            if person.past[-1].kind not in NOT_CONSUMING:
+                state.counts[event["item_id"]] += _times(person.past) in COUNTED
+    for user_id, person in people.items():
+        if person.past:
+            state.users[user_id] = _expected(person.past)
+        _link(person.past, state, 1)
     return state
+
+
+def _past(record: Logged, event: dict[str, Any]) -> _Past:
+    return _Past(
+        timestamp=event["timestamp"],
+        topic=record.topic,
+        offset=record.offset,
+        item_id=event["item_id"],
+        kind=event.get("event_type", "review" if record.topic else "click"),
+        scenario=event.get("scenario", "default"),
+        rating=None if event.get("rating") is None else float(event["rating"]),
+    )
+
+
+def _erase(person: _Person, up_to_ms: int, state: Fold) -> str:
+    """Keep what is newer of what is remembered one by one; what was counted stays counted."""
+    if up_to_ms <= person.erased_ms:
+        return "duplicate"
+    remembered = sorted(past for past in person.past if past.kind != "impression")[-REMEMBERED:]
+    kept = [past for past in remembered if past.timestamp > up_to_ms]
+    _link(person.past, state, 1)
+    _link(kept, state, -1)
+    person.past, person.erased_ms = kept, up_to_ms
+    if not kept:
+        person.event_ids.clear()
+    return "applied"
+
+
+def _expected(past: list[_Past]) -> Expected:
+    ratings = [round(one.rating * 1000) for one in past if one.rating is not None]
+    return Expected(
+        applied=len(past),
+        history=sorted(one[:4] for one in past if one.kind != "impression")[-REMEMBERED:],
+        consumed={one.item_id for one in past if one.kind not in NOT_CONSUMING},
+        rating_milli=sum(ratings),
+        rating_count=len(ratings),
+        scenarios={one.scenario for one in past},
+    )
 
 
 def readable(record: Logged) -> dict[str, Any] | None:
     """Return the event of a record, if the engine must apply it; no test writes borderline ones."""
     try:
         event = json.loads(record.value or b"")
-        good = record.key == event["user_id"].encode() and isinstance(event["item_id"], str)
+        good = record.key == event["user_id"].encode()
+        good = good and (record.topic == ERASURES or isinstance(event["item_id"], str))
         return event if good and isinstance(event["timestamp"], int) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _link(items: list[str], state: Fold) -> None:
+def _times(past: list[_Past]) -> int:
+    """Return how often the item of the last event was consumed before it."""
+    return sum(
+        one.item_id == past[-1].item_id and one.kind not in NOT_CONSUMING for one in past[:-1]
+    )
+
+
+def _link(past: list[_Past], state: Fold, sign: int) -> None:
     """Count who followed whom: .7 ** gap in 2048ths forward, half of it backward."""
+    items = [one.item_id for one in sorted(past) if one.kind not in NOT_CONSUMING]
     for place, target in enumerate(items):
+        if items[max(0, place - 20) : place].count(target) >= MOST_LINKED:
+            continue
         for gap in range(min(20, place)):
             source = items[place - 1 - gap]
             if source != target:
-                state.links[source, target] += round(2048 * 0.7**gap)
-                state.links[target, source] += round(1024 * 0.7**gap)
+                state.links[source, target] += sign * round(2048 * 0.7**gap)
+                state.links[target, source] += sign * round(1024 * 0.7**gap)
                 if gap == 0:
-                    state.following[source, target] += 1
+                    state.following[source, target] += sign

@@ -16,7 +16,7 @@ from stream_rec.step import Arrival
 from tests.oracle import Logged
 
 FIRST_MS = 1_700_000_000_000
-TOPICS = {"click": "events.clicks", "review": "events.reviews"}
+TOPICS = {"click": "events.clicks", "review": "events.reviews", "erasure": "erasures"}
 TYPES = ("click", "view", "purchase", "cart", "impression", "dislike", "skip", "bookmark")
 TEXTS = ("Great picture, works well.", "The fan is loud and it broke.", "Fine for the price.")
 BROKEN = (b"", None, b"[" * 80, b'{"user_id": 1}', b"\xff\xfe", b'{"user_id": "u0"}')
@@ -32,6 +32,7 @@ class Shape:
     partitions: int = 2
     bad: float = 0.05
     duplicates: float = 0.1
+    erasures: float = 0.0
     scenarios: tuple[str, ...] = ("default", "home")
 
 
@@ -50,7 +51,8 @@ def random_log(rng: np.random.Generator, shape: Shape) -> list[Arrival]:
             kind, user_id, value = sent[-1 - int(rng.integers(min(len(sent), 20)))]
             body: bytes | None = value
         else:
-            kind, user_id, value = _event(rng, shape, number)
+            forget = shape.erasures > 0 and rng.random() < shape.erasures
+            kind, user_id, value = (_erasure if forget else _event)(rng, shape, number)
             sent.append((kind, user_id, value))
             body = value
         if rng.random() < shape.bad:
@@ -60,7 +62,7 @@ def random_log(rng: np.random.Generator, shape: Shape) -> list[Arrival]:
         offsets[kind, partition] = offset + 1 + (rng.random() < 0.1)  # control records leave gaps
         log.append(
             Arrival(
-                kind="review" if kind == "review" else "click",
+                kind=kind,  # type: ignore[arg-type]
                 topic=TOPICS[kind],
                 partition=partition,
                 offset=offset,
@@ -75,7 +77,7 @@ def random_log(rng: np.random.Generator, shape: Shape) -> list[Arrival]:
 def logged(log: list[Arrival]) -> Iterator[Logged]:
     """Return a log as the oracle reads it."""
     for arrival in log:
-        topic = int(arrival.kind == "review")
+        topic = list(TOPICS).index(arrival.kind)
         yield Logged(topic, arrival.partition, arrival.offset, arrival.key, arrival.value)
 
 
@@ -89,6 +91,13 @@ def tiny_replica(items: int = 12, *, encoded: bool = False) -> Replica:
             vector = rng.normal(size=16).astype(np.float32)
             replica.put_text_vector(item.item_id, text_hash(item_text(item)), vector)
     return replica
+
+
+def _erasure(rng: np.random.Generator, shape: Shape, number: int) -> tuple[str, str, bytes]:
+    """Return a request about some user, up to about the time that the log has come to."""
+    user_id = f"u{int(rng.integers(shape.users))}"
+    timestamp = FIRST_MS + 1000 * (number // 2 - int(rng.integers(-4, 16)))
+    return "erasure", user_id, json.dumps({"user_id": user_id, "timestamp": timestamp}).encode()
 
 
 def _event(rng: np.random.Generator, shape: Shape, number: int) -> tuple[str, str, bytes]:

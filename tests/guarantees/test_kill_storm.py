@@ -62,13 +62,14 @@ def differences(settings: Settings) -> tuple[list[str], Fold]:
     expected = fold(topic_log.input_log(settings))
     profiles, standings = topic_log.changelog(settings)
     lists = [
-        msgspec.json.decode(record.value, type=TopList)
+        agreement.Gone(*record.key.decode().split("/", 1))
+        if record.value is None
+        else msgspec.json.decode(record.value, type=TopList)
         for record in topic_log.records(settings, topics.recommendations)
-        if record.value is not None
     ]
     letters = [
         letter
-        for topic in (topics.clicks, topics.reviews)
+        for topic in (topics.clicks, topics.reviews, topics.erasures)
         for letter in topic_log.records(settings, topics.dead_letters(topic))
     ]
     wrong = agreement.profile_differences(profiles, expected)
@@ -87,7 +88,8 @@ def differences(settings: Settings) -> tuple[list[str], Fold]:
 def weathered(broker: EmbeddedBroker, prefix: str, folder: Path, storm: Storm) -> None:
     """Send events, kill, drain, compare."""
     settings = Settings(bootstrap_servers=broker.bootstrap_servers, prefix=prefix, data_dir=folder)
-    sent = list(traffic(Mix(events=storm.events, users=storm.users), seed=len(prefix)))
+    mix = Mix(events=storm.events, users=storm.users, erasures=0.01)
+    sent = list(traffic(mix, seed=len(prefix)))
     rng = np.random.default_rng(storm.kills)
     rounds = storm.kills // (2 * storm.workers)
     share = len(sent) // (rounds + 1)
@@ -105,6 +107,7 @@ def weathered(broker: EmbeddedBroker, prefix: str, folder: Path, storm: Storm) -
     wrong, expected = differences(settings)
     assert wrong == []
     assert sum(expected.outcomes.values()) == len(sent)
+    assert len(expected.erased) > storm.users / 20, "hardly anybody was forgotten"
     assert kills >= storm.kills
     lost = topic_log.aborted(settings, Topics(prefix).profiles)
     assert lost > 0, f"void: no open transaction was hit in {kills} kills"

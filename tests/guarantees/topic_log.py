@@ -1,19 +1,25 @@
 """Read whole topics of a broker, as committed readers see them and as they stand on its disk."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
 from consumers.kafka_io.topics import Topics
-from consumers.kafka_io.wire import LEDGER_KEY, Standing, decode_profile, decode_standing
+from consumers.kafka_io.wire import (
+    LEDGER_KEY,
+    Standing,
+    decode_profile,
+    decode_standing,
+    is_marker,
+)
 from consumers.settings import Settings
 from stream_rec.profiles.profile import Profile
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
 from stream_rec.statistics.statistics import Statistics
+from tests.committed_order import Offsets, in_committed_order
 from tests.oracle import Logged
 
 
@@ -41,12 +47,25 @@ def records(settings: Settings, topic: str, *, committed: bool = True) -> list[A
         consumer.close()
 
 
-def input_log(settings: Settings) -> Iterator[Logged]:
-    """Yield what producers wrote to both event topics, as the oracle reads it."""
-    topics = Topics(settings.prefix)
-    for number, topic in enumerate((topics.clicks, topics.reviews)):
-        for record in records(settings, topic):
-            yield Logged(number, record.partition, record.offset, record.key, record.value)
+def input_log(settings: Settings) -> list[Logged]:
+    """Return what producers wrote about users, in the order in which the group took it."""
+    names = _inputs(Topics(settings.prefix))
+    log = [
+        Logged(number, record.partition, record.offset, record.key, record.value)
+        for number, topic in enumerate(names)
+        for record in records(settings, topic)
+    ]
+    steps: dict[int, list[Offsets]] = {}
+    for record in records(settings, Topics(settings.prefix).profiles):
+        if record.key == LEDGER_KEY:
+            after = decode_standing(record.value).ledger.next_offsets
+            offsets = tuple(after.get(topic, 0) for topic in names)
+            steps.setdefault(record.partition, []).append(offsets)
+    return in_committed_order(log, steps)
+
+
+def _inputs(topics: Topics) -> tuple[str, ...]:
+    return (topics.clicks, topics.reviews, topics.erasures)
 
 
 def changelog(settings: Settings) -> tuple[dict[str, Profile], dict[int, Standing]]:
@@ -55,7 +74,9 @@ def changelog(settings: Settings) -> tuple[dict[str, Profile], dict[int, Standin
     for record in records(settings, Topics(settings.prefix).profiles):
         if record.key == LEDGER_KEY:
             standings[record.partition] = decode_standing(record.value)
-        else:
+        elif record.value is None:
+            profiles.pop(record.key.decode(), None)
+        elif not is_marker(record.key):
             profiles[record.key.decode()] = decode_profile(record.value)
     return profiles, standings
 
@@ -79,7 +100,7 @@ def aborted(settings: Settings, topic: str) -> int:
 
 
 class Backlog:
-    """How much of both event topics the group has still to commit; close it."""
+    """How much of its inputs the group has still to commit; close it."""
 
     def __init__(self, settings: Settings) -> None:
         topics = Topics(settings.prefix)
@@ -88,7 +109,7 @@ class Backlog:
         self._reader = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
         self._places = [
             TopicPartition(name, number)
-            for name in (topics.clicks, topics.reviews)
+            for name in _inputs(topics)
             for number in self._reader.partitions_for_topic(name) or ()
         ]
 

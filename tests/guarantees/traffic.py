@@ -26,7 +26,7 @@ BROKEN = (b"", b'{"user_id": "torn', b"[]", b'{"user_id": 7, "item_id": "i1"}', 
 
 
 class Sent(NamedTuple):
-    """One record to send; `topic` is 0 for clicks and 1 for reviews."""
+    """One record to send; `topic` is 0 for clicks, 1 for reviews and 2 for erasures."""
 
     topic: int
     user_id: str
@@ -43,6 +43,7 @@ class Mix:
     reviews: float = 0.25
     duplicates: float = 0.03
     bad: float = 0.01
+    erasures: float = 0.0
 
 
 def traffic(mix: Mix, seed: int, *, first: int = 0) -> Iterator[Sent]:
@@ -62,7 +63,10 @@ def traffic(mix: Mix, seed: int, *, first: int = 0) -> Iterator[Sent]:
             yield recent[int(rng.integers(len(recent)))]
             continue
         item = (favourites[user] + int(rng.geometric(0.05))) % mix.items
-        sent = _event(rng, number, user, int(item), start_ms, mix.reviews)
+        if mix.erasures and rng.random() < mix.erasures:
+            sent = _erasure(rng, number, user, start_ms)
+        else:
+            sent = _event(rng, number, user, int(item), start_ms, mix.reviews)
         if rng.random() < mix.bad:
             yield sent._replace(value=BROKEN[int(rng.integers(len(BROKEN)))])
             continue
@@ -71,11 +75,11 @@ def traffic(mix: Mix, seed: int, *, first: int = 0) -> Iterator[Sent]:
 
 
 def send_events(settings: Settings, sent: Sequence[Sent]) -> None:
-    """Write records to the event topics and wait until the broker has them."""
+    """Write records to the input topics and wait until the broker has them."""
     topics = Topics(settings.prefix)
     client = producer(settings)
     for record in sent:
-        topic = topics.reviews if record.topic else topics.clicks
+        topic = (topics.clicks, topics.reviews, topics.erasures)[record.topic]
         client.send(topic, key=record.user_id.encode(), value=record.value)
     client.flush(timeout=60)
     client.close()
@@ -110,6 +114,13 @@ def set_policy(settings: Settings, patch: dict[str, object], within_s: float = 6
     ):
         assert time.monotonic() < until, "the policy was not accepted"
         time.sleep(0.2)
+
+
+def _erasure(rng: np.random.Generator, number: int, user: int, start_ms: int) -> Sent:
+    """Ask to forget a user up to some moment not long ago; events of theirs may be newer."""
+    timestamp = start_ms + 50 * number - int(rng.exponential(50 * 2_000))
+    request = {"user_id": f"u{user}", "timestamp": timestamp}
+    return Sent(2, f"u{user}", json.dumps(request).encode())
 
 
 def _event(

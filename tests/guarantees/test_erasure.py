@@ -1,0 +1,195 @@
+"""A forgotten user leaves no trace in the log and on the disks, within the stated deadline.
+
+The broker rolls segments and cleans every second or two here, where a shop's does it by the hour
+and the day; what has to happen is the same. Nobody else sends anything meanwhile: the product alone
+must see to it that idle partitions are cleaned.
+"""
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumers.commands.user_commands import forgotten
+from consumers.kafka_io.clients import admin
+from consumers.kafka_io.topics import Topics, plans
+from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.settings import Settings
+from tests.guarantees import topic_log, traces
+from tests.guarantees.fleet import Fleet
+from tests.guarantees.traffic import Sent, send_catalogue, send_events
+
+BROKER = {
+    "log.cleaner.backoff.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "log.initial.task.delay.ms": "500",
+}
+SWIFT = {"segment.ms": "2000", "file.delete.delay.ms": "500"}
+COMPACTED = SWIFT | {
+    "max.compaction.lag.ms": "2000",
+    "delete.retention.ms": "3000",
+    "min.cleanable.dirty.ratio": "0.01",
+}
+LETTERS = SWIFT | {"retention.ms": "8000"}
+
+
+@pytest.fixture(scope="module")
+def swift_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedBroker, Path]]:
+    folder = tmp_path_factory.mktemp("swift-broker")
+    running = EmbeddedBroker()
+    running.start(folder, extra_properties=BROKER)
+    running.wait_ready(90)
+    try:
+        yield running, folder / "log"
+    finally:
+        running.stop()
+
+
+def make_swift_topics(settings: Settings) -> None:
+    """Make all topics of the product; its own ones are cleaned within seconds."""
+    topics = Topics(settings.prefix)
+    client = admin(settings)
+    for name, plan in plans(topics, settings.partitions).items():
+        configs = dict(plan.configs)
+        if configs.get("cleanup.policy") == "compact":
+            configs |= COMPACTED
+        elif name.endswith(".dlq"):
+            configs |= LETTERS
+        spec = {"num_partitions": plan.partitions, "replication_factor": 1, "configs": configs}
+        client.create_topics({name: spec})
+    client.wait_for_topics(list(plans(topics, settings.partitions)), timeout_ms=30_000)
+    client.close()
+
+
+def own_topics(settings: Settings) -> tuple[str, ...]:
+    """The topics that the product writes about users; those of the producers end by retention."""
+    topics = Topics(settings.prefix)
+    theirs = {topics.clicks, topics.reviews, topics.erasures}
+    return tuple(name for name in plans(topics, settings.partitions) if name not in theirs)
+
+
+def events(user: str, first: int, count: int, *, ms: int, name: str) -> list[Sent]:
+    """Return events of a user over both topics and two scenarios."""
+    found = []
+    for number in range(first, first + count):
+        event: dict[str, object] = {
+            "event_id": f"{name}-{number}",
+            "user_id": user,
+            "item_id": f"i{number}",
+            "timestamp": ms + number,
+            "scenario": "home" if number % 3 == 0 else "default",
+        }
+        if number % 4 == 0:
+            event |= {"rating": 2, "text": "The fan is unbearable."}
+        found.append(Sent(int("rating" in event), user, json.dumps(event).encode()))
+    return found
+
+
+def outcomes(settings: Settings) -> dict[str, int]:
+    _, standings = topic_log.changelog(settings)
+    found: dict[str, int] = {}
+    for standing in standings.values():
+        for counts in standing.ledger.outcomes.values():
+            for outcome, count in counts.items():
+                found[outcome] = found.get(outcome, 0) + count
+    return found
+
+
+def lists_of(settings: Settings, user: str) -> list[dict[str, object]]:
+    """Return the lists of a user that compaction has left."""
+    rows = topic_log.records(settings, Topics(settings.prefix).recommendations)
+    return [
+        json.loads(row.value)
+        for row in rows
+        if row.value is not None and row.key.partition(b"/")[2] == user.encode()
+    ]
+
+
+def test_no_trace_is_left_and_nothing_brings_a_user_back(
+    swift_broker: tuple[EmbeddedBroker, Path],
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, log_dir = swift_broker
+    monkeypatch.setenv("STREAM_REC_CLEAN_DISK_S", "2")
+    settings = Settings(
+        bootstrap_servers=broker.bootstrap_servers, prefix=prefix, data_dir=tmp_path, partitions=2
+    )
+    make_swift_topics(settings)
+    secret = secrets.token_hex(12)
+    user, then = f"user-{secret}", time.time_ns() // 1_000_000 - 3_600_000
+    known = events(user, 0, 12, ms=then, name="known")
+    with Fleet(settings, workers=2) as fleet:
+        send_catalogue(settings, 60)
+        fleet.wait_ready()
+        with contextlib.closing(topic_log.Backlog(settings)) as backlog:
+
+            def taken() -> bool:
+                return backlog.records() == 0
+
+            for number in range(20):
+                send_events(settings, events(f"other{number}", 0, 3, ms=then, name=f"o{number}"))
+            send_events(settings, [*known, Sent(0, user, b'{"user_id": "' + user.encode())])
+            fleet.wait(taken, 60, "events stall")
+            highest = max(int(str(made["version"])) for made in lists_of(settings, user))
+            time.sleep(1)
+            found = traces.in_log(log_dir, own_topics(settings), secret)
+            topics = Topics(prefix)
+            assert set(found) == {
+                topics.profiles,
+                topics.recommendations,
+                topics.dead_letters(topics.clicks),
+            }, "the search does not find what is there, or more is there than should be"
+            assert traces.in_folder(tmp_path, secret)
+
+            receipt = forgotten(settings, user, then + 3_000_000)
+            assert receipt.events == 12
+            assert receipt.lists == [f"default/{user}", f"home/{user}"]
+            assert receipt.keys_gone_by is not None
+            within = receipt.keys_gone_by / 1000 - time.time()
+            assert 0 < within < 400
+
+            def clean() -> bool:
+                time.sleep(0.5)
+                return not traces.in_log(log_dir, own_topics(settings), secret)
+
+            def disks_clean() -> bool:
+                return not traces.in_folder(tmp_path, secret)
+
+            fleet.wait(clean, within, "the log is not clean in time")
+            fleet.wait(disks_clean, 60, "the disks are not clean in time")
+            assert secret not in "\n".join(fleet.lines)
+
+            before = outcomes(settings)
+            send_events(settings, known)
+            fleet.wait(taken, 60, "events stall")
+            for slot in range(2):  # now only the log knows of the erasure
+                fleet.empty_disk_next(slot)
+                restarts = fleet.restarts
+                assert fleet.kill(slot)
+                fleet.wait(lambda restarts=restarts: fleet.restarts > restarts, 60, "no restart")  # type: ignore[misc]
+            fleet.wait_ready()
+            send_events(settings, known)
+            fleet.wait(taken, 60, "events stall")
+            after = outcomes(settings)
+            assert after["erased"] - before.get("erased", 0) == 2 * len(known)
+            assert after["applied"] == before["applied"]
+            assert traces.in_log(log_dir, own_topics(settings), secret) == {}
+
+            send_events(settings, events(user, 20, 1, ms=time.time_ns() // 1_000_000, name="new"))
+            fleet.wait(lambda: bool(lists_of(settings, user)), 60, "no list of who came back")
+            (made,) = lists_of(settings, user)
+            lineage = made["lineage"]
+            assert isinstance(lineage, dict)
+            assert lineage["events_applied"] == 1
+            assert int(str(made["version"])) > highest
+            forgotten(settings, user, time.time_ns() // 1_000_000 + 1_000)
+            fleet.wait(disks_clean, 60, "the disks are not clean in time")
+    snapshots = list(tmp_path.rglob("statistics.snapshot"))
+    assert len(snapshots) == 2
+    assert traces.in_folder(tmp_path, secret) == []
