@@ -58,6 +58,11 @@ class Baselines:
         """Whether the user has taken the item before."""
         return self._row.get(item_id) in self._past.get(user_id, ())
 
+    def forget(self, user_id: str) -> None:
+        """Drop a user's past; what was counted of items stays."""
+        self._past.pop(user_id, None)
+        self._lists.pop(user_id, None)
+
     def learn(self, user_id: str, item_id: str) -> None:
         """Take an event in and make the user's lists anew; an unknown item is passed over."""
         target = self._row.get(item_id)

@@ -6,7 +6,7 @@ Reads files; knows nothing of what the records mean beyond naming their time and
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,42 @@ def event_record(row: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
+def is_erasure(row: Mapping[str, Any]) -> bool:
+    """Say whether a row asks to forget a user: it names a user and a time, and no item.
+
+    >>> is_erasure({"user_id": "u", "timestamp": 1}), is_erasure({"user_id": "u", "item_id": "i"})
+    (True, False)
+    """
+    named = {str(row[name]) for name in ("event_type", "action", "type") if name in row}
+    return "user_id" in row and "item_id" not in row and named <= {"erasure"}
+
+
+def erasures(path: Path) -> Iterator[Arrival]:
+    """Yield the requests of a file, one `{"user_id", "timestamp"}` a line."""
+    for number, row in enumerate(rows(path)):
+        yield _erasure(row, number)
+
+
+def _erasure(row: Mapping[str, Any], number: int) -> Arrival:
+    request = {"user_id": row.get("user_id"), "timestamp": row.get("timestamp", row.get("ts"))}
+    return Arrival(
+        kind="erasure",
+        topic="erasures",
+        partition=0,
+        offset=number,
+        append_ms=None,
+        key=str(request["user_id"]).encode(),
+        value=json.dumps(request).encode(),
+    )
+
+
 def arrivals(path: Path, limit: int | None = None) -> Iterator[Arrival]:
-    """Yield the events of a file as the records of one partition of two topics."""
+    """Yield a recorded stream as the records of one partition of three topics."""
     offsets = {"click": 0, "review": 0}
     for number, row in enumerate(rows(path, limit)):
+        if is_erasure(row):
+            yield _erasure(row, number)
+            continue
         record = event_record(row, number)
         kind: Any = (
             "review" if record.get("event_type") == "review" or "rating" in record else "click"

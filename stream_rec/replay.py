@@ -6,12 +6,14 @@ default list for a user never seen, and only then folded. Same files, same seed,
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 import msgspec
 import numpy as np
 
+from stream_rec.erasure import Erased, Erasure, Marker, parse_erasure
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import Event, parse_event
 from stream_rec.profiles.profile import Profile
@@ -76,6 +78,7 @@ class Replay:
         self.profiles: dict[str, Profile] = {}
         self.newest: dict[str, TopList] = {}
         self.ledgers: dict[int, Ledger] = {}
+        self.marks: dict[str, Marker] = {}
         self.outcomes: dict[str, int] = defaultdict(int)
         self.shown: set[str] = set()
         self.lists = 0
@@ -87,15 +90,30 @@ class Replay:
         """Return a user's profile; the replay is its own store."""
         return self.profiles.get(user_id)
 
+    def marker(self, partition: int, user_id: str) -> Marker | None:
+        """Return the mark of a user who was forgotten."""
+        return self.marks.get(user_id)
+
+    def is_erased(self, event: Event) -> bool:
+        """Whether an event has no effect because its user was forgotten since."""
+        mark = self.marks.get(event.user_id)
+        return mark is not None and event.timestamp <= mark.timestamp
+
     def take(self, batch: Sequence[Arrival], now_ms: int) -> None:
         """Fold one batch, publish what it touched, the default list and what spare time allows."""
         context = Context(
-            worker="replay", now_ms=now_ms, rng=self._rng, examples=self.options.examples
+            worker="replay",
+            now_ms=now_ms,
+            rng=self._rng,
+            examples=self.options.examples,
+            erased=self.marker,
         )
         result = step(self.replica, self, self.ledgers, batch, context)
         self.ledgers = result.ledgers
         for (_, outcome), count in result.outcomes.items():
             self.outcomes[outcome] += count
+        for (_, user_id), erased in result.erased.items():
+            self._forget(user_id, erased)
         self._keep(result.profiles.values(), [made for _, made in result.lists])
         self._staleness.grant(len(batch))
         places = self._staleness.stalest(4 * len(batch), stream_ms=now_ms, overdue_ms=0)
@@ -119,6 +137,13 @@ class Replay:
         """Return the digest of all lists published so far."""
         return self._digest.hexdigest()
 
+    def _forget(self, user_id: str, erased: Erased) -> None:
+        self.marks[user_id] = erased.marker
+        self.profiles.pop(user_id, None)
+        self.newest.pop(user_id, None)
+        self._staleness.forget(0, user_id)
+        self._digest.update(msgspec.json.encode((user_id, erased.marker)))
+
     def _keep(self, profiles: Iterable[Profile], lists: Sequence[TopList]) -> None:
         for profile in profiles:
             self.profiles[profile.user_id] = profile
@@ -141,6 +166,7 @@ def replay(
     options: Options,
     *,
     progress: Callable[[int], None] = lambda done: None,
+    standing: Callable[[Event, TopList], None] = lambda event, toplist: None,
 ) -> Report:
     """Run a recorded stream through the engine and score every list before its event.
 
@@ -149,10 +175,11 @@ def replay(
         arrivals: The whole stream, in time order.
         options: How to run and score.
         progress: Called with the number of events done, once a batch.
+        standing: Called with each scored event and the list that it is scored by.
     """
     run = Replay(replica, options)
     scores, segments = Scores(), defaultdict[str, list[bool]](list)
-    consumed, seen = set[tuple[str, str]](), set[str]()
+    consumed, seen = defaultdict[str, set[str]](set), set[str]()
     first_scored, done = int(len(arrivals) * options.warm_up), 0
     for batch in batches(arrivals, options.batch):
         events = [(number, event) for number, event in enumerate(_parsed(batch), done) if event]
@@ -160,14 +187,20 @@ def replay(
         if not done:
             run.publish((), now_ms)
         for number, event in events:
-            known = (event.user_id, event.item_id) in consumed
+            if run.is_erased(event):
+                continue
+            known = event.item_id in consumed[event.user_id]
             if number >= first_scored and (options.repeats or not known):
                 scores.gains.append(gain(run.newest, event))
+                standing(event, list_of(run.newest, event))
                 segments["new item"].append(event.item_id not in seen)
                 segments["new user"].append(event.user_id not in run.profiles)
-            consumed.add((event.user_id, event.item_id))
+            consumed[event.user_id].add(event.item_id)
             seen.add(event.item_id)
         run.take(batch, now_ms)
+        for erasure in erasures_in(batch):
+            if run.marks[erasure.user_id].timestamp == erasure.timestamp:
+                consumed.pop(erasure.user_id, None)
         done += len(batch)
         progress(done)
     return _report(run, scores, segments, done)
@@ -189,19 +222,38 @@ def batches(arrivals: Sequence[Arrival], size: int) -> Iterator[list[Arrival]]:
 
 def gain(newest: dict[str, TopList], event: Event) -> float:
     """Return 1 / log2(rank + 1) of the event's item in its user's newest list, 0 outside of ten."""
-    toplist = newest.get(event.user_id) or newest[DEFAULT_USER]
-    for item in toplist.items[:CUT]:
+    for item in list_of(newest, event).items[:CUT]:
         if item.item_id == event.item_id:
             return float(1.0 / np.log2(item.rank + 1))
     return 0.0
 
 
+def list_of(newest: dict[str, TopList], event: Event) -> TopList:
+    """Return the list that stands for an event's user: the default one for a user never seen."""
+    return newest.get(event.user_id) or newest[DEFAULT_USER]
+
+
 def _parsed(batch: Sequence[Arrival]) -> Iterator[Event | None]:
     for arrival in batch:
-        try:
-            yield parse_event(arrival.value, key=arrival.key, kind=arrival.kind, source="replay")
-        except InvalidRecord:
-            yield None
+        yield event_of_arrival(arrival)
+
+
+def event_of_arrival(arrival: Arrival) -> Event | None:
+    """Return the event of a recorded record; None for an erasure and for what cannot be read."""
+    if arrival.kind == "erasure":
+        return None
+    try:
+        return parse_event(arrival.value, key=arrival.key, kind=arrival.kind, source="replay")
+    except InvalidRecord:
+        return None
+
+
+def erasures_in(batch: Sequence[Arrival]) -> Iterator[Erasure]:
+    """Yield the requests of a batch that can be read."""
+    for arrival in batch:
+        if arrival.kind == "erasure":
+            with suppress(InvalidRecord):
+                yield parse_erasure(arrival.value, key=arrival.key)
 
 
 def _report(run: Replay, scores: Scores, segments: dict[str, list[bool]], done: int) -> Report:

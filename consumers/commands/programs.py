@@ -21,6 +21,7 @@ from consumers.commands.options import (
     Model,
     Prefix,
     Slot,
+    reach,
     settings_of,
     state,
 )
@@ -139,12 +140,24 @@ def demo(
 
 @programs.command(rich_help_panel="Try")
 def replay(
-    items: Annotated[Path, typer.Option(help="Catalogue, JSON Lines, gzip or not.")],
-    events: Annotated[Path, typer.Option(help="Events in order of time, likewise.")],
+    items: Annotated[Path | None, typer.Option(help="Catalogue, JSON Lines, gzip or not.")] = None,
+    events: Annotated[Path | None, typer.Option(help="Events in order of time, likewise.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="The last 90s, 30m, 2h or 1d of the topics, not files."),
+    ] = None,
+    erasures: Annotated[
+        Path | None,
+        typer.Option(help="Users to forget, one {user_id, timestamp} a line; taken first."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N events.")] = None,
     policy_file: Annotated[
         list[Path] | None,
-        typer.Option("--policy", help="Policy to run with; several are compared side by side."),
+        typer.Option(
+            "--policy",
+            help="Policy to run with, a file, or `live` with --since; several are compared side "
+            "by side.",
+        ),
     ] = None,
     model: Model = None,
     device: Device = None,
@@ -159,16 +172,27 @@ def replay(
     repeats: Annotated[bool, typer.Option(help="Users consume items again.")] = False,
     baselines: Annotated[bool, typer.Option(help="Run the baselines as well.")] = True,
     as_json: Json = False,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
 ) -> None:
-    """Run the same engine over files, no broker: quality per segment, deterministic digest."""
+    """Run the same engine over recorded events: quality per segment, deterministic digest.
+
+    Over files it needs no broker; with --since it reads the last of the topics, which it leaves as
+    they are. Two policies are compared side by side before either is published.
+    """
     one_blas_thread()
     from consumers.commands.extras import wants_language_model
+    from consumers.commands.recent_stream import seconds_of
     from consumers.commands.replay_command import ReplayPlan, run
     from stream_rec.replay import Options
 
     plan = ReplayPlan(
         items=items,
         events=events,
+        since_s=None if since is None else seconds_of(since),
+        settings=None if since is None else reach(bootstrap_servers, prefix, data_dir),
+        erasures=erasures,
         limit=limit,
         policies=policy_file or (),
         model=(model or "minilm") if wants_language_model(text) else None,

@@ -8,37 +8,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from consumers import terminal
+from consumers.commands.recent_stream import recent
+from consumers.commands.replay_results import Segments, show
 from consumers.processes.broker_jars import default_cache_dir
+from consumers.settings import Settings
 from stream_rec import recorded
 from stream_rec.baselines import Baselines, gain
-from stream_rec.errors import ConfigurationError, InvalidRecord
-from stream_rec.events import Event, parse_event
+from stream_rec.errors import ConfigurationError
 from stream_rec.items import Item, item_text, text_hash
-from stream_rec.policy import parse_policy
-from stream_rec.replay import Options, Report, replay
+from stream_rec.policy import Policies, laid_over, parse_policy
+from stream_rec.policy_comparison import Standing
+from stream_rec.replay import Options, Report, erasures_in, event_of_arrival, replay
 from stream_rec.replica import Replica
 from stream_rec.step import Arrival
 
 Vectors = dict[str, NDArray[np.float32] | None]
 """Of every text; None for the empty one."""
-Segments = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPlan:
-    """What to replay; `policies` are files, one run each, and none means the defaults.
+    """What to replay: files, or the last `since_s` seconds of the topics that `settings` name.
+
+    `policies` are files, or LIVE for what is in force, one run each; none means LIVE for topics,
+    else the defaults.
 
     `model` None leaves the language model out.
     """
 
-    items: Path
-    events: Path
+    items: Path | None = None
+    events: Path | None = None
+    since_s: float | None = None  # the last of the topics instead of files
+    settings: Settings | None = None
+    erasures: Path | None = None
     limit: int | None = None
     policies: Sequence[Path] = ()
     model: str | None = "minilm"
@@ -55,39 +61,94 @@ def run(plan: ReplayPlan, *, as_json: bool = False) -> None:
         InvalidPolicy: a policy is not valid.
         ModelUnavailable: the language model cannot be loaded.
     """
-    patches = {file.name: parse_policy(_read(file)) for file in plan.policies}
-    catalogue = list(recorded.items(plan.items))
-    arrivals = list(recorded.arrivals(plan.events, plan.limit))
-    if not catalogue or not arrivals:
-        msg = f"nothing to replay: {len(catalogue)} items, {len(arrivals)} events"
+    patches = _patches(plan)
+    stream = _stream(plan)
+    if not stream.items or not stream.arrivals:
+        msg = f"nothing to replay: {len(stream.items)} items, {len(stream.arrivals)} events"
         raise ConfigurationError(msg)
-    vectors = _vectors(plan, catalogue)
     reports: dict[str, Report] = {}
-    for name, patch in patches.items() or {"stream-rec": {}}.items():
+    lists: dict[str, Standing] = {}
+    for name, patch in patches.items():
         with terminal.progress_bar(f"replaying, {name}, events") as advance:
-            replica = _replica(catalogue, vectors, patch)
+            replica = _replica(stream, patch)
+            lists[name] = Standing(replica)
             reports[name] = replay(
                 replica,
-                arrivals,
+                stream.arrivals,
                 plan.options,
-                progress=lambda done, tell=advance: tell(done, len(arrivals)),  # type: ignore[misc]
+                progress=lambda done, tell=advance: tell(done, len(stream.arrivals)),  # type: ignore[misc]
+                standing=lists[name],
             )
-    beside = _baselines(catalogue, arrivals, plan.options) if plan.baselines else {}
-    if as_json:
-        found = {"runs": reports, "baselines": beside}
-        terminal.results.print_json(msgspec.json.encode(found).decode())
-    else:
-        _print(reports, beside)
+    beside = _baselines(stream.items, stream.arrivals, plan.options) if plan.baselines else {}
+    show(reports, lists, beside, as_json=as_json)
 
 
-def _replica(catalogue: Sequence[Item], vectors: Vectors, patch: dict[str, object]) -> Replica:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """What is replayed; `vectors` by text, `policies` those in force where there are any."""
+
+    items: Sequence[Item]
+    arrivals: Sequence[Arrival]
+    vectors: Vectors
+    policies: Policies
+
+
+def _stream(plan: ReplayPlan) -> Stream:
+    if plan.since_s is not None and plan.settings is not None:
+        found = recent(plan.settings, plan.since_s)
+        known = {item.item_id: item for item in found.items}
+        vectors = {
+            item_text(known[item_id]): stored.values
+            for item_id, stored in found.vectors.items()
+            if item_id in known and stored.text_hash == text_hash(item_text(known[item_id]))
+        }
+        arrivals = found.arrivals[-plan.limit :] if plan.limit else found.arrivals
+        return Stream(
+            items=found.items, arrivals=arrivals, vectors=vectors, policies=found.policies
+        )
+    if plan.items is None or plan.events is None:
+        msg = "give --items and --events, or --since for the last hours of the topics"
+        raise ConfigurationError(msg)
+    items = list(recorded.items(plan.items))
+    arrivals = list(recorded.arrivals(plan.events, plan.limit))
+    if plan.erasures is not None:  # first of all: nothing of the forgotten must have an effect
+        arrivals = [*recorded.erasures(plan.erasures), *arrivals]
+    vectors = _vectors(plan, items) if items and arrivals else {}
+    return Stream(items=items, arrivals=arrivals, vectors=vectors, policies=Policies())
+
+
+def _patches(plan: ReplayPlan) -> dict[str, dict[str, object]]:
+    """Return the policy layer of each run by a name of its own; LIVE adds none."""
+    if not plan.policies:
+        return {LIVE if plan.since_s is not None else "stream-rec": {}}
+    patches: dict[str, dict[str, object]] = {}
+    for file in plan.policies:
+        live = str(file) == LIVE
+        if live and plan.since_s is None:
+            msg = f"--policy {LIVE} means the policy in force: use it with --since"
+            raise ConfigurationError(msg)
+        name = file.name if file.name not in patches else str(file)
+        patches[name] = {} if live else parse_policy(_read(file))
+    if len(patches) < len(plan.policies):
+        msg = "the same policy is named twice"
+        raise ConfigurationError(msg)
+    return patches
+
+
+def _replica(stream: Stream, patch: dict[str, object]) -> Replica:
+    """Return a replica with the catalogue, and a layer of policy over those in force."""
     replica = Replica()
-    for item in catalogue:
+    for item in stream.items:
         replica.put_item(item)
-        if (text := item_text(item)) in vectors:
-            replica.put_text_vector(item.item_id, text_hash(text), vectors[text])
+        if (text := item_text(item)) in stream.vectors:
+            replica.put_text_vector(item.item_id, text_hash(text), stream.vectors[text])
+    layers = stream.policies.layers()
+    for scenario, (layer, offset) in layers.items():
+        replica.put_policy(scenario, offset, layer)
     if patch:
-        replica.put_policy("*", 0, patch)
+        scenario = "default" if "default" in layers else "*"
+        below, offset = layers.get(scenario, ({}, -1))
+        replica.put_policy(scenario, offset + 1, laid_over(below, patch))
     return replica
 
 
@@ -128,10 +189,16 @@ def _baselines(
     new_item, new_user = list[bool](), list[bool]()
     users, items = set[str](), set[str]()
     first_scored = int(len(arrivals) * options.warm_up)
+    erased: dict[str, int] = {}
     with terminal.progress_bar("baselines, events") as advance:
         for number, arrival in enumerate(arrivals):
-            event = _event(arrival)
-            if event is None:
+            for erasure in erasures_in([arrival]):
+                if erasure.timestamp > erased.get(erasure.user_id, -1):
+                    erased[erasure.user_id] = erasure.timestamp
+                    baselines.forget(erasure.user_id)
+                    users.discard(erasure.user_id)
+            event = event_of_arrival(arrival)
+            if event is None or event.timestamp <= erased.get(event.user_id, -1):
                 continue
             known = baselines.consumed(event.user_id, event.item_id)
             if number >= first_scored and (options.repeats or not known):
@@ -159,46 +226,6 @@ def _summary(gains: NDArray[np.float64]) -> dict[str, float]:
     return {"n": len(gains), "hr": float((gains > 0).mean()), "ndcg": float(gains.mean())}
 
 
-def _print(reports: dict[str, Report], beside: dict[str, Segments]) -> None:
-    segments = ("all", "warm", "new item", "new user")
-    table = Table("NDCG@10 (hit rate)", *segments, "coverage", "lists", box=None)
-    for name, report in reports.items():
-        cells = [_cell(report.segments.get(segment)) for segment in segments]
-        table.add_row(name, *cells, f"{report.coverage:.1%}", f"{report.lists:,}", style="bold")
-    for name, measured in _best_popularity(beside).items():
-        table.add_row(name, *(_cell(measured.get(segment)) for segment in segments), "", "")
-    terminal.results.print(table)
-    scored = {name: report.segments["all"]["n"] for name, report in reports.items()}
-    for name, report in reports.items():
-        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes.items())
-        best = max((run["all"]["ndcg"] for run in beside.values()), default=0.0)
-        ratio = f", {report.segments['all']['ndcg'] / best:.2f} x the best baseline" if best else ""
-        terminal.results.print(
-            f"{name}: {scored[name]} events scored{ratio}; {outcomes}; digest {report.digest[:16]}",
-            highlight=False,
-        )
-
-
-def _best_popularity(beside: dict[str, Segments]) -> dict[str, Segments]:
-    """Keep the best of the half-lives, which is chosen in hindsight."""
-    popular = [name for name in beside if name.startswith("popularity")]
-    best = max(popular, key=lambda name: beside[name]["all"]["ndcg"], default=None)
-    return {name: run for name, run in beside.items() if name not in popular or name == best}
-
-
-def _cell(measured: dict[str, float] | None) -> str:
-    if not measured or not measured["n"]:
-        return "–"
-    return f"{measured['ndcg']:.4f} ({measured['hr']:.4f})"
-
-
-def _event(arrival: Arrival) -> Event | None:
-    try:
-        return parse_event(arrival.value, key=arrival.key, kind=arrival.kind, source="replay")
-    except InvalidRecord:
-        return None
-
-
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
@@ -208,3 +235,4 @@ def _read(file: Path) -> bytes:
 
 
 TEXTS_AT_ONCE = 256
+LIVE = "live"
