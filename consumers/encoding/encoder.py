@@ -289,9 +289,9 @@ def run_encoder(settings: Settings) -> None:
 LOG = logging.getLogger(__name__)
 FROZEN = 0  # the version of the model without an adapter
 PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
-NICENESS = 10
+NICENESS = 5  # the trainer gives way to it in turn
 MOST_TEXTS = 128
-MOST_REVIEWS, REVIEW_TOKENS = 16, 96
+MOST_REVIEWS, REVIEW_TOKENS = 32, 96
 LOAD_S = 600.0
 SEND_S = 40.0
 CLOSE_S = 10.0

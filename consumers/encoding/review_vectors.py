@@ -2,10 +2,12 @@
 
 An item with a title or a description is read from those. One without is placed by what users wrote
 about it (measured: docs/log.md). The means are a fold of the review log, read again from its
-beginning at each start; the cache of vectors by text makes that cheap. Knows no user.
+beginning at each start; the cache of vectors by text makes that cheap. Reviews come faster than a
+processor reads them, and the first few of an item say most: an item's n-th review waits behind all
+n-1-th ones, and beyond the first hundred none is read. Knows no user.
 """
 
-from collections import deque
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +36,9 @@ class ReviewVectors:
         self._dimension = dimension
         self._wordless: dict[str, int] = {}  # item -> hash of what little text it has
         self._read: dict[str, _Read] = {}
-        self._waiting: deque[tuple[str, str]] = deque(maxlen=MOST_WAITING)
+        self._queued: dict[str, int] = {}  # reviews of an item that were ever queued
+        self._waiting: list[tuple[int, int, str, str]] = []  # a heap: which of its item, when
+        self._arrived = 0
         self._changed: dict[str, None] = {}
 
     def __len__(self) -> int:
@@ -45,6 +49,7 @@ class ReviewVectors:
         if item is None or item.title or item.description:
             self._wordless.pop(item_id, None)
             self._read.pop(item_id, None)
+            self._queued.pop(item_id, None)
         elif len(self._wordless) < MOST_ITEMS:
             self._wordless[item_id] = text_hash(item_text(item))
             if (read := self._read.get(item_id)) is not None:
@@ -57,19 +62,24 @@ class ReviewVectors:
             event = parse_event(record.value, key=record.key, kind="review", source="review")
         except InvalidRecord:  # the recommender sends it to the dead letters
             return
-        if event.item_id in self._wordless and event.words:
-            self._waiting.append((event.item_id, event.words[:MOST_CHARACTERS]))
+        if event.item_id not in self._wordless or not event.words:
+            return
+        number = self._queued.get(event.item_id, 0)
+        if number < MOST_OF_AN_ITEM and len(self._waiting) < MOST_WAITING:
+            self._queued[event.item_id] = number + 1
+            self._arrived += 1
+            entry = (number, self._arrived, event.item_id, event.words[:MOST_CHARACTERS])
+            heapq.heappush(self._waiting, entry)
 
     def encode(self, most: int, encoded: Callable[[Sequence[str]], NDArray[np.float32]]) -> int:
         """Take up to `most` reviews into the means; `encoded` maps texts to unit vectors, (n, d).
 
         Return how many were taken.
         """
-        batch = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        batch = [heapq.heappop(self._waiting) for _ in range(min(most, len(self._waiting)))]
         if batch:
-            for (item_id, _), vector in zip(
-                batch, encoded([text for _, text in batch]), strict=True
-            ):
+            vectors = encoded([text for *_, text in batch])
+            for (_, _, item_id, _), vector in zip(batch, vectors, strict=True):
                 if item_id in self._wordless:
                     read = self._read.get(item_id)
                     if read is None:
@@ -93,5 +103,6 @@ class ReviewVectors:
 
 MOST_ITEMS = 100_000
 MOST_WAITING = 100_000
+MOST_OF_AN_ITEM = 100
 MOST_CHARACTERS = 600  # about the 96 tokens that the measurement used
 GROWTH = 1.1

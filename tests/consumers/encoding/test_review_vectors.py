@@ -60,6 +60,30 @@ def test_mean_is_written_again_only_when_reviews_grew_by_a_tenth(reviews: Review
     assert 20 < written < 40
 
 
+def test_first_reviews_of_all_items_come_before_the_second_of_any(reviews: ReviewVectors) -> None:
+    reviews.take_item("other", Item(item_id="other", categories=("Strings",)))
+    for item_id, text in (("bare", "1"), ("bare", "22"), ("bare", "333"), ("other", "4444")):
+        reviews.take_review(review(item_id, text))
+    read: list[str] = []
+
+    def noted(texts: Sequence[str]) -> NDArray[np.float32]:
+        read.extend(texts)
+        return by_length(texts)
+
+    assert reviews.encode(2, noted) == 2
+    assert read == ["1", "4444"]
+    reviews.encode(9, noted)
+    assert read[2:] == ["22", "333"]
+
+
+def test_an_item_reviewed_without_end_costs_no_more_than_a_hundred_readings(
+    reviews: ReviewVectors,
+) -> None:
+    for number in range(300):
+        reviews.take_review(review("bare", "x" * number))
+    assert len(reviews) == 100
+
+
 def test_withdrawn_item_has_no_mean(reviews: ReviewVectors) -> None:
     reviews.take_review(review("bare", "even"))
     reviews.take_item("bare", None)
