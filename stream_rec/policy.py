@@ -192,26 +192,48 @@ def policy_of(*layers: Mapping[str, Any]) -> Policy:
     """
     merged: dict[str, Any] = {"signals": {"weights": DEFAULT_WEIGHTS}}
     for layer in layers:
-        merged = _merge(merged, layer)
+        merged = laid_over(merged, layer)
     try:
         policy = msgspec.convert(merged, Policy)
         for number, rule in enumerate(policy.rules):
-            if isinstance(rule, Pin) and rule.until is not None:
-                fields.milliseconds(rule.until, f"until of rule {number}")
+            _check_rule(rule, f"$.rules[{number}]")
     except msgspec.ValidationError as error:
-        raise InvalidPolicy(str(error)) from error
+        raise InvalidPolicy(_named(str(error), merged)) from error
     except InvalidRecord as error:
         raise InvalidPolicy(error.reason) from error
     return policy
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Objects merge by key; arrays and scalars replace."""
+def _check_rule(rule: Block | Boost | Pin, path: str) -> None:
+    """Refuse what types alone let pass: a pin without an end in time, a rule on every item."""
+    if isinstance(rule, Pin):
+        if rule.until is not None:
+            fields.milliseconds(rule.until, f"`{path}.until`")
+    elif rule.where == Where():
+        msg = f"Expected at least one condition, for a rule on every item - at `{path}.where`"
+        raise InvalidPolicy(msg)
+
+
+def _named(message: str, merged: Mapping[str, Any]) -> str:
+    """Put the name of the weight meant into a message that says only that there is one."""
+    anonymous = "$.signals.weights[...]"
+    if anonymous not in message:
+        return message
+    for name, value in merged["signals"]["weights"].items():
+        try:
+            msgspec.convert(value, Weight)
+        except msgspec.ValidationError:
+            return message.replace(anonymous, f"$.signals.weights.{name[:80]}")
+    return message
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one layer over another: objects merge by key; arrays and scalars replace."""
     merged = dict(below)
     for name, value in above.items():
         old = merged.get(name)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[name] = _merge(old, value) if both else value  # type: ignore[arg-type]
+        merged[name] = laid_over(old, value) if both else value  # type: ignore[arg-type]
     return merged
 
 

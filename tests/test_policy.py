@@ -110,9 +110,9 @@ def test_an_unknown_field_a_wrong_type_or_a_value_out_of_bounds_is_refused_whole
 
 def test_a_refusal_names_the_place_and_the_bound() -> None:
     assert refused(list={"size": 0}) == "Expected `int` >= 1 - at `$.list.size`"
-    assert "until of rule 1" in refused(
+    assert "`$.rules[1].until`" in refused(
         rules=[
-            {"do": "block", "where": {}},
+            {"do": "block", "where": {"tag": "a"}},
             {"do": "pin", "item_id": "i", "rank": 1, "until": "soon"},
         ]
     )
@@ -130,14 +130,14 @@ def test_a_refused_layer_changes_nothing() -> None:
 def test_objects_merge_by_key_and_arrays_replace() -> None:
     block, boost = (
         {"do": "block", "where": {"tag": "a"}},
-        {"do": "boost", "factor": 2, "where": {}},
+        {"do": "boost", "factor": 2, "where": {"tag": "b"}},
     )
     policies = Policies()
     policies.put("*", 1, {"list": {"size": 5, "diversity": 0.5}, "rules": [block, boost]})
     policies.put("home", 7, {"list": {"size": 3}, "rules": [boost]})
     found = policies.effective("home").policy
     assert (found.toplist.size, found.toplist.diversity) == (3, 0.5)
-    assert found.rules == (Boost(where=Where(), factor=2.0),)
+    assert found.rules == (Boost(where=Where(tag="b"), factor=2.0),)
 
 
 def test_a_weight_that_is_not_named_keeps_its_default_and_unknown_types_count_as_other() -> None:
