@@ -98,6 +98,14 @@ def policy_rollback(
     rollback(reach(bootstrap_servers, prefix, data_dir), scenario, version)
 
 
+@policy.command("fields")
+def policy_fields(*, as_json: Json = False) -> None:
+    """List every field of a policy: default, bounds, and what it does."""
+    from consumers.commands.policy_fields import show
+
+    show(as_json=as_json)
+
+
 @operate.command(rich_help_panel=OPERATE)
 def explain(
     user: Annotated[str, typer.Argument(help="User id; * for the list of users never seen.")],
