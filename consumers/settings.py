@@ -17,6 +17,20 @@ from stream_rec.aliases.families import FORMATS
 from stream_rec.errors import ConfigurationError
 
 
+class Hidden(str):
+    """A secret as a client takes it; its debug log prints all that it was given.
+
+    >>> {"sasl_plain_password": Hidden("hunter2")}
+    {'sasl_plain_password': '…'}
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return no letter of it."""
+        return "'…'"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
     """How to reach secured brokers, by the names every Kafka client uses."""
@@ -53,7 +67,7 @@ class Security:
             options |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
-                "sasl_plain_password": self.sasl_password,
+                "sasl_plain_password": Hidden(self.sasl_password),
             }
         if self.security_protocol.endswith("SSL"):
             options |= {
@@ -61,7 +75,7 @@ class Security:
                 "ssl_certfile": self.ssl_certfile,
                 "ssl_keyfile": self.ssl_keyfile,
                 # Without one, a locked key would ask for it on the terminal, for ever.
-                "ssl_password": self.ssl_password or "",
+                "ssl_password": Hidden(self.ssl_password or ""),
                 "ssl_check_hostname": self.ssl_check_hostname,
             }
         return options
