@@ -301,7 +301,9 @@ class Recommender:
         now = time.monotonic()
         if now > self._next_minute and lag == 0:
             self._next_minute = now + (5 if not self._snapshot() else SNAPSHOT_EVERY_S)
-        if lag and now - self._moved > STUCK_S:
+        if not lag:  # also while a topic is paused: what follows is not stuck
+            self._moved = now
+        elif now - self._moved > STUCK_S:
             exit_for_restart(f"{lag} records to read and none came for {STUCK_S} s")
 
     def _snapshot(self) -> bool:
