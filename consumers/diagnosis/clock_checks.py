@@ -11,9 +11,9 @@ from kafka import TopicPartition
 
 from consumers.diagnosis.finding import Finding, note, wrong
 from consumers.diagnosis.look import Look, Sampled
+from consumers.diagnosis.sampled_events import events_in
 from consumers.diagnosis.topic_settings import STAMP
 from stream_rec.errors import InvalidRecord
-from stream_rec.events import Kind, parse_event
 
 
 def clocks_agree(look: Look) -> Iterator[Finding]:
@@ -44,13 +44,12 @@ def clocks_agree(look: Look) -> Iterator[Finding]:
 
 def producers_clocks_agree(look: Look) -> Iterator[Finding]:
     """Compare the times that events say with the times at which they were appended."""
-    kinds: dict[str, Kind] = {look.topics.clicks: "click", look.topics.reviews: "review"}
     for topic in look.sources:
         ages = np.array(
             [
                 record.append_ms - said
                 for record in look.newest(topic)
-                if (said := _said_ms(record, kinds[topic])) is not None
+                if (said := _said_ms(look, topic, record)) is not None
             ]
         )
         if not len(ages):
@@ -102,12 +101,11 @@ def _read(look: Look, place: TopicPartition, start: int) -> list[Sampled]:
     ]
 
 
-def _said_ms(record: Sampled, kind: Kind) -> int | None:
+def _said_ms(look: Look, topic: str, record: Sampled) -> int | None:
     try:
-        event = parse_event(record.value, key=record.key, kind=kind, source="doctor")
+        return max(event.timestamp for event in events_in(look, topic, record))
     except InvalidRecord:
         return None
-    return event.timestamp
 
 
 OLD_MS = 3_600_000

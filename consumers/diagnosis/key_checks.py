@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from consumers.diagnosis.finding import Finding, note, wrong
 from consumers.diagnosis.look import Look, Sampled
 from consumers.diagnosis.partitioners import default_partition, is_scattered, suspect
+from consumers.diagnosis.sampled_events import events_in
 from stream_rec.errors import InvalidRecord
-from stream_rec.events import Kind, parse_event
 
 
 def keys_are_users(look: Look) -> Iterator[Finding]:
     """Read the newest events as the engine reads them, but for their partition."""
-    kinds: dict[str, Kind] = {look.topics.clicks: "click", look.topics.reviews: "review"}
     for topic in look.sources:
         records = look.newest(topic)
         reasons: dict[str, int] = {}
         for record in records:
-            if (reason := _refusal(record, kinds[topic])) is not None:
+            if (reason := _refusal(look, topic, record)) is not None:
                 reasons[reason] = reasons.get(reason, 0) + 1
         bad = sum(reasons.values())
         if not bad:
@@ -62,10 +61,10 @@ def keys_are_in_their_partitions(look: Look) -> Iterator[Finding]:
         yield wrong("wrong_partition", topic, text, mend)
 
 
-def _refusal(record: Sampled, kind: Kind) -> str | None:
+def _refusal(look: Look, topic: str, record: Sampled) -> str | None:
     """Return why the engine would refuse a record."""
     try:
-        parse_event(record.value, key=record.key, kind=kind, source="doctor")
+        events_in(look, topic, record)
     except InvalidRecord as error:
         return error.reason
     return None

@@ -44,6 +44,7 @@ class Sampled:
     append_ms: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,7 @@ class Look:
                         append_ms=record.timestamp,
                         key=record.key,
                         value=record.value,
+                        headers=tuple(record.headers or ()),
                     )
 
     def _moment(self) -> Moment:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from consumers.diagnosis.finding import Finding, few, wrong
+from consumers.diagnosis.finding import Finding, few, note, wrong
 from consumers.diagnosis.look import Look
 from consumers.kafka_io.topic_reading import newest
 from stream_rec.adapters.checkpoint import read_checkpoint
@@ -25,6 +25,11 @@ def model_can_be_read(look: Look) -> Iterator[Finding]:
     name = look.settings.model
     try:
         folder = locate(name)
+    except ImportError:
+        text = "the libraries of language models are not installed here, so it was not looked for"
+        mend = "look from where the encoder runs, or install the extra `lm`"
+        yield note("model_not_checked", name, text, mend)
+        return
     except LookupError as error:
         mend = (
             "give the folder of a model, or its name after its files are in the local cache "
