@@ -126,9 +126,14 @@ def dead_letters(settings: Settings, asked: Asked) -> Any:
     from consumers.commands.dead_letter_commands import newest_letters
     from consumers.commands.dead_letters_found import Wanted, as_record
 
-    narrowed = {name: asked.get(name) for name in ("topic", "stage", "reason", "key")}
+    wanted = Wanted(
+        topic=asked.get("topic"),
+        stage=asked.get("stage"),
+        reason=asked.get("reason"),
+        key=asked.get("key"),
+    )
     limit = _number(asked.get("limit", "20"))
-    found = newest_letters(settings, limit=max(1, limit), wanted=Wanted(**narrowed))
+    found = newest_letters(settings, limit=max(1, limit), wanted=wanted)
     return [as_record(letter) for letter in found]
 
 
