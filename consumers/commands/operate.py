@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from consumers.commands.adapter_options import adapter
 from consumers.commands.dead_letter_options import dlq
 from consumers.commands.options import Bootstrap, DataDir, Json, Model, Prefix, Scenario, reach
 from consumers.commands.user_options import user
@@ -16,6 +17,7 @@ policy = typer.Typer(
     help="Read and change what the engine does while it runs.", no_args_is_help=True
 )
 operate.add_typer(policy, name="policy", rich_help_panel=(OPERATE := "Operate"))
+operate.add_typer(adapter, name="adapter", rich_help_panel=OPERATE)
 operate.add_typer(dlq, name="dlq", rich_help_panel=OPERATE)
 operate.add_typer(user, name="user", rich_help_panel=OPERATE)
 
