@@ -4,6 +4,7 @@ StreamRecError
 ├── InvalidRecord          skip: the record goes to the dead letters with its reason
 │   └── InvalidPolicy      skip: the policy in force stays, the refusal is audited
 ├── StateRejected          rebuild: local state is torn, foreign or newer than this program
+├── NewerFormat            stop: a newer program wrote the state; going back needs the operator
 ├── CheckpointRejected     keep serving what is served now
 ├── TrainingFailed         keep serving: this training round is thrown away
 ├── ModelUnavailable       stop this program: the language model cannot be loaded
@@ -35,6 +36,10 @@ class InvalidPolicy(InvalidRecord):
 
 class StateRejected(StreamRecError):
     """Local state or a snapshot that is torn, bit-flipped, foreign or of a newer format."""
+
+
+class NewerFormat(StreamRecError):
+    """State or a record of our own topics that a newer version of this program wrote."""
 
 
 class CheckpointRejected(StreamRecError):

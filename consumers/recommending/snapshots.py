@@ -12,13 +12,18 @@ from pathlib import Path
 
 import msgspec
 
+from stream_rec import formats
 from stream_rec.errors import StateRejected
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Statistics that are the fold of every record below `offset` of the topic `topic_id`."""
+    """Statistics that are the fold of every record below `offset` of the topic `topic_id`.
 
-    format: int = 1
+    Format 1 did not say which version of stream-rec wrote it.
+    """
+
+    format: int = 2
+    writer: str = formats.VERSION
     topic_id: str
     offset: int
     statistics: bytes
@@ -44,7 +49,8 @@ def read_snapshot(path: Path, topic_id: str) -> Snapshot | None:
     """Return the snapshot at `path`, None when there is none of this topic.
 
     Raises:
-        StateRejected: it is torn, bit-flipped or of another format.
+        StateRejected: it is torn or bit-flipped.
+        NewerFormat: a newer version wrote it.
     """
     try:
         written = path.read_bytes()
@@ -55,14 +61,14 @@ def read_snapshot(path: Path, topic_id: str) -> Snapshot | None:
     if written[: len(MAGIC)] != MAGIC or written[len(MAGIC) : head] != _digest(body):
         msg = f"{path.name} is torn or damaged"
         raise StateRejected(msg)
+    found = formats.check_value("snapshot", body)
     try:
         snapshot = msgspec.msgpack.decode(body, type=Snapshot)
     except msgspec.DecodeError as error:
         msg = f"{path.name}: {error}"
         raise StateRejected(msg) from error
-    if snapshot.format != 1:
-        msg = f"{path.name} has format {snapshot.format}"
-        raise StateRejected(msg)
+    if found == 1:
+        snapshot = msgspec.structs.replace(snapshot, format=2, writer="")
     if snapshot.topic_id != topic_id:
         LOG.warning("%s belongs to another log; not used", path.name)
         return None

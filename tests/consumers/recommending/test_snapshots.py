@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from consumers.recommending.snapshots import Snapshot, read_snapshot, write_snapshot
-from stream_rec.errors import StateRejected
+from stream_rec.errors import NewerFormat, StateRejected
 
 SNAPSHOT = Snapshot(topic_id="t", offset=12, statistics=b"s" * 1000)
 
@@ -48,6 +48,6 @@ def test_bit_flipped_snapshot_is_refused(path: Path, place: int) -> None:
 
 
 def test_snapshot_of_a_newer_format_is_refused(path: Path) -> None:
-    write_snapshot(path, Snapshot(format=2, topic_id="t", offset=1, statistics=b""))
-    with pytest.raises(StateRejected, match="format 2"):
+    write_snapshot(path, Snapshot(format=9, topic_id="t", offset=1, statistics=b""))
+    with pytest.raises(NewerFormat, match="format 9"):
         read_snapshot(path, "t")
