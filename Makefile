@@ -66,6 +66,13 @@ storm: setup ## kills, zombies, poison and restarts on a real broker, against th
 wheel: setup ## the wheel, in dist/
 	$(BIN)/python -m hatchling build -t wheel -d dist
 
+.PHONY: fuzz
+fuzz: setup ## every decoder against hostile bytes, guided by coverage, half a minute each
+	@$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("atheris") is None)' \
+	  || $(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-fuzz.txt \
+	  || echo "no atheris for this Python: fuzzing without coverage" >&2
+	$(BIN)/python -m tests.fuzz
+
 .PHONY: bench
 bench: setup ## every benchmark, with its figures
 	$(BIN)/python -m benchmarks

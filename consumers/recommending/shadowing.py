@@ -65,7 +65,7 @@ class Shadowing:
         elif not (self._live and slot == self._slot):
             try:
                 words[slot] = msgspec.json.decode(record.value, type=Word)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 LOG.warning("evidence of slot %s is skipped: %s", slot, error)
         return True
 

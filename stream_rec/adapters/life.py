@@ -86,7 +86,7 @@ def decode_adapter(key: bytes, value: bytes) -> AdapterVersion | LivePointer:
     kind: Any = LivePointer if name.endswith(f"/{LIVE}") else AdapterVersion
     try:
         record: AdapterVersion | LivePointer = msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"adapter record {name[:80]!r} is torn: {error}"
         raise StateRejected(msg) from error
     own = LIVE if isinstance(record, LivePointer) else record.version

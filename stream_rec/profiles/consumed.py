@@ -22,6 +22,12 @@ class Consumed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     exact: bytes = b""
     bloom: bytes = b""
 
+    @property
+    def sound(self) -> bool:
+        """Whether both parts have a size that they can have."""
+        whole = len(self.exact) % _HASH.itemsize == 0
+        return whole and len(self.bloom) in (0, BLOOM_BITS // 8)
+
     def added(self, item: int) -> "Consumed":
         """Return the set with one more item hash."""
         if self.bloom:

@@ -136,7 +136,7 @@ class Exploration:
         """
         try:
             written = msgspec.msgpack.decode(state, type=_Written)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             msg = "exploration: unreadable"
             raise StateRejected(msg) from error
         evidence = np.array(written.evidence)

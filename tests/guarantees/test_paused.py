@@ -112,7 +112,7 @@ def test_a_broken_deploy_is_not_drained_and_all_goes_on_when_the_operator_says_s
     fleet.wait(lambda: applied(fleet) == 500, 60, "good records behind it are lost")
     assert not paused(fleet, topics.reviews)
     assert readiness(fleet)["paused"] == ""
-    assert fleet.restarts == 0
+    assert fleet.restarts == 0, "\n".join(fleet.lines)
 
 
 def test_a_mended_deploy_goes_on_by_itself_and_a_restart_does_not_forget_the_pause(

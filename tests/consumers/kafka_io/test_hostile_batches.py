@@ -1,0 +1,71 @@
+"""Batches as other producers write them: any compression, header names of any bytes."""
+
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer, TopicPartition
+
+from consumers.kafka_io import clients
+from consumers.kafka_io.topics import Topics, ensure_topics
+from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.settings import Settings
+
+
+class _Bytes(str):
+    """A name that a producer writes as bytes that are no UTF-8."""
+
+    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe bad"
+
+
+@pytest.fixture
+def settings(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Settings:
+    found = Settings(bootstrap_servers=broker.bootstrap_servers, prefix=prefix, data_dir=tmp_path)
+    client = clients.admin(found)
+    ensure_topics(client, Topics(prefix), partitions=1, replication_factor=1)
+    client.close()
+    return found
+
+
+def read_all(settings: Settings, count: int) -> list[object]:
+    reader = clients.plain_consumer(settings)
+    place = TopicPartition(Topics(settings.prefix).clicks, 0)
+    reader.assign([place])
+    reader.seek(place, 0)
+    found: list[object] = []
+    for _ in range(100):
+        for records in reader.poll(100).values():
+            found += records
+        if len(found) >= count:
+            break
+    reader.close()
+    return found
+
+
+def test_every_compression_of_kafka_is_read(settings: Settings) -> None:
+    topic, big = Topics(settings.prefix).clicks, b"x" * 300_000
+    for codec in (None, "gzip", "snappy", "lz4", "zstd"):
+        producer = KafkaProducer(
+            bootstrap_servers=settings.bootstrap_servers, compression_type=codec, linger_ms=50
+        )
+        for number in range(3):
+            producer.send(topic, key=str(codec).encode(), value=big + b"%d" % number)
+        producer.flush()
+        producer.close()
+    found = read_all(settings, 15)
+    assert len(found) == 15
+    assert {record.value[:-1] for record in found} == {big}  # type: ignore[attr-defined]
+
+
+def test_a_header_whose_name_is_no_text_does_not_stop_its_partition(settings: Settings) -> None:
+    topic = Topics(settings.prefix).clicks
+    producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers)
+    producer.send(topic, value=b"1", headers=[("good", b"1")])
+    producer.send(topic, value=b"2", headers=[(_Bytes("bad"), b"2"), ("good", b"2")])
+    producer.send(topic, value=b"3")
+    producer.flush()
+    producer.close()
+    found = read_all(settings, 3)
+    assert [record.value for record in found] == [b"1", b"2", b"3"]  # type: ignore[attr-defined]
+    names = [name for name, _ in found[1].headers]  # type: ignore[attr-defined]
+    assert names == ["\\xff\\xfe bad", "good"]
