@@ -137,6 +137,16 @@ def dead_letters(settings: Settings, asked: Asked) -> Any:
     return [as_record(letter) for letter in found]
 
 
+def adapters(settings: Settings, asked: Asked) -> Any:
+    """Return what serves each scenario and every version, as `adapter list`."""
+    from consumers.commands.adapter_commands import known
+
+    found, scenario = known(settings), asked.get("scenario")
+    live = [x for name, x in sorted(found.pointers.items()) if scenario in (None, name)]
+    versions = [x for _, x in sorted(found.versions.items()) if scenario in (None, x.scenario)]
+    return {"live": live, "versions": versions}
+
+
 def delete_user(settings: Settings, asked: Asked) -> Any:
     """Forget a user and return the receipt, as `user delete`."""
     from consumers.commands.user_commands import check, forgotten
@@ -213,5 +223,6 @@ ANSWERS: dict[tuple[str, str], Answering] = {
     ("/api/explain/{user}", "GET"): explanation,
     ("/api/explain/{user}/{item:path}", "GET"): explanation,
     ("/api/dlq", "GET"): dead_letters,
+    ("/api/adapters", "GET"): adapters,
     ("/api/users/{user:path}", "DELETE"): delete_user,
 }

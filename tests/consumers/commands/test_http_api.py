@@ -131,6 +131,14 @@ def test_dead_letters_are_listed_and_narrowed_down(ask: Ask, installation: Runni
     assert ask("GET", "/api/dlq?key=nobody")[1] == []
 
 
+def test_adapters_are_listed_as_by_the_command(
+    ask: Ask, installation: Running, stream_rec: Command
+) -> None:
+    status, found = ask("GET", "/api/adapters")
+    told = stream_rec("adapter", "list", "--json", *installation.options)
+    assert (status, found) == (200, json.loads(told.out))
+
+
 def test_a_user_is_forgotten_over_http_with_a_receipt(ask: Ask, installation: Running) -> None:
     event = {"event_id": "f1", "user_id": "forgotten", "item_id": "i2", "timestamp": 1763790285123}
     installation.observer.send_all("clicks", [event])
