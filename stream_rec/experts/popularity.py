@@ -22,7 +22,7 @@ class Trends(NamedTuple):
 
     decayed: NDArray[np.float32]  # (items, half-lives)
     mass: NDArray[np.float64]  # (half-lives,) sums of the columns
-    top: NDArray[np.int32]  # recommendable items that lead at any half-life up to the middle one
+    top: NDArray[np.int32]  # recommendable items that lead at any half-life
     events_per_ms: float
 
 
@@ -34,7 +34,7 @@ def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) ->
     factors = np.array([reading[2:4] for reading in readings], np.float64)
     decayed = np.empty((len(statistics.items), len(HALF_LIVES_EVENTS)), np.float32)
     mass = np.zeros(len(HALF_LIVES_EVENTS))
-    leading = np.full((MIDDLE + 1, _TOP), -1, np.int32)
+    leading = np.full((len(HALF_LIVES_EVENTS), _TOP), -1, np.int32)
     _read(counts.sums, entries, factors, catalogue.recommendable, (decayed, mass, leading))
     top = np.unique(leading)
     return Trends(decayed, mass, top[top >= 0], readings[MIDDLE].events_per_ms)
@@ -42,7 +42,7 @@ def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) ->
 
 @kernel
 def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
-    """Read all half-lives in one pass, and keep the leaders of the first ones."""
+    """Read all half-lives in one pass, and keep the leaders of each."""
     decayed, mass, leading = out
     keys = np.zeros(leading.shape[1], np.float32)
     for column in range(entries.shape[0]):
@@ -55,7 +55,7 @@ def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
             events = np.float32(value)
             decayed[row, column] = events
             enough = events > 0.0 and (held < keys.shape[0] or events > keys[0])
-            if enough and column < leading.shape[0] and allowed[row]:
+            if enough and allowed[row]:
                 held = offer(leading[column], keys, held, row, events)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stream_rec.compiled import kernel
 from stream_rec.errors import StateRejected
 from stream_rec.ranking.features import Feature
+from stream_rec.ranking.newcomers import Newcomers
 from stream_rec.ranking.start_weights import CENTRE, HIDDEN, SCALE, start_weights
 
 
@@ -28,6 +29,7 @@ class Reranker:
         self.weights: NDArray[np.float32] = start_weights()  # (parameters,)
         self.first: NDArray[np.float32] = np.zeros_like(self.weights)  # Adam's moments
         self.second: NDArray[np.float32] = np.zeros_like(self.weights)
+        self.newcomers = Newcomers()
 
     def scores(
         self, features: NDArray[np.float32], newness: NDArray[np.float32]
@@ -79,6 +81,7 @@ class Reranker:
         """Go on from the weights of another; one's own examples stay counted."""
         self.weights = other.weights.copy()
         self.first, self.second = other.first.copy(), other.second.copy()
+        self.newcomers.adopt(other.newcomers)
         self.evidence = other.evidence
 
     @classmethod
@@ -92,16 +95,19 @@ class Reranker:
                 columns = [getattr(part, name) for part in parts]
                 mean = sum(s * c for s, c in zip(shares, columns, strict=True))
                 setattr(out, name, np.asarray(mean, np.float32))
+            out.newcomers = Newcomers.merged([part.newcomers for part in parts])
             out.examples = out.evidence = total
         return out
 
     def to_bytes(self) -> bytes:
         """Encode weights and evidence, with format version and checksum."""
+        gains = self.newcomers.gains
         body = msgspec.msgpack.encode(
             {
                 "features": [feature.name for feature in Feature],
                 "hidden": HIDDEN,
                 "counts": [self.examples, self.evidence],
+                "newcomers": [gains.tolist(), self.newcomers.examples, self.newcomers.evidence],
                 "weights": [a.tobytes() for a in (self.weights, self.first, self.second)],
             }
         )
@@ -128,6 +134,7 @@ class Reranker:
             raise StateRejected(msg)
         out = cls()
         out.examples, out.evidence = fields["counts"]
+        out.newcomers = Newcomers(*fields.get("newcomers", ()))
         out.weights, out.first, out.second = (
             np.frombuffer(column, np.float32).copy() for column in fields["weights"]
         )

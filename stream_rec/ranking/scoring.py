@@ -80,6 +80,8 @@ def score(known: Scorer, requests: Sequence[Request], *, now_ms: int) -> list[Sc
         network = known.reranker(scenario)
         for place, scores in zip(places, _scores(network, found, places), strict=True):
             one = found[place]
+            if requests[place].profile is None:
+                scores = network.newcomers.ranked(scores, one.features)
             _keep(known.views, requests[place], one)
             out[place] = Scored(
                 rows=one.rows, scores=scores, features=one.features, history=one.history
@@ -98,13 +100,19 @@ def _scores(
     if len(together) < len(found):
         features = np.concatenate([one.features for one in together])
         push = np.concatenate([one.push for one in together])
-    scores = network.scores(features, np.repeat(new, lengths))
-    scores -= np.float32(_PUSH) * push
+    scores = _adjusted(network, Told(features, push), np.repeat(new, lengths))
+    return np.split(scores, np.cumsum(lengths)[:-1])
+
+
+def _adjusted(network: Reranker, told: Told, new: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Score candidates, (candidates,), and put right what examples cannot teach."""
+    scores = network.scores(told.features, new)
+    scores -= np.float32(_PUSH) * told.push
     # An item outside the candidates teaches nothing, and those are mostly items that nobody took
     # yet, so what is learned underrates them: the more, the more often something new is taken.
-    unseen = features[:, Feature.NEVER_SEEN] * features[:, Feature.NOVELTY]
+    unseen = told.features[:, Feature.NEVER_SEEN] * told.features[:, Feature.NOVELTY]
     scores += np.float32(_UNSEEN) * unseen
-    return np.split(scores, np.cumsum(lengths)[:-1])
+    return scores
 
 
 def learn(known: Scorer, examples: Sequence[Example], *, now_ms: int) -> None:
@@ -117,6 +125,10 @@ def learn(known: Scorer, examples: Sequence[Example], *, now_ms: int) -> None:
         if len(places) == 1:
             network = known.rerankers.setdefault(example.scenario, known.reranker(example.scenario))
             features = shown.features.astype(np.float32, copy=False)
+            if example.profile is None and isinstance(shown, _Found):
+                new = np.full(len(features), newness(shown.history), np.float32)
+                scores = _adjusted(network, Told(features, shown.push), new)
+                network.newcomers.learn(scores, features, int(places[0]))
             network.learn(features, int(places[0]), newness(shown.history))
 
 
