@@ -15,9 +15,16 @@ from consumers.settings import Settings
 
 
 def diagnose(
-    settings: Settings, *, load_model: bool = False, as_json: bool = False, watch_s: float = 3.0
+    settings: Settings,
+    *,
+    programs: tuple[str, ...] = (),
+    load_model: bool = False,
+    as_json: bool = False,
+    watch_s: float = 3.0,
 ) -> bool:
     """Examine the installation, print what was found, and say whether all is sound.
+
+    `programs` are those that run as this user: recommender and encoder unless named.
 
     Raises:
         BrokerUnavailable: nobody answers.
@@ -25,7 +32,7 @@ def diagnose(
     checks = {**CHECKS, "loading the model": model_loads} if load_model else CHECKS
     with (
         terminal.busy("looking at the installation"),
-        looking(settings, Bounds(watched_s=watch_s)) as look,
+        looking(settings, Bounds(watched_s=watch_s), programs=programs) as look,
     ):
         found = examine(look, checks)
     sound = all(checked.sound for checked in found)

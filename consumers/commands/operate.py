@@ -134,6 +134,14 @@ def doctor(
     load_model: Annotated[
         bool, typer.Option("--load-model", help="Load the language model too, which takes seconds.")
     ] = False,
+    programs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--program",
+            help="Whose rights this user must have, repeated for several; recommender and encoder "
+            "unless given.",
+        ),
+    ] = None,
     watch: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 3.0,
     as_json: Json = False,
     bootstrap_servers: Bootstrap = None,
@@ -149,5 +157,8 @@ def doctor(
     from consumers.commands.doctor import diagnose
 
     settings = reach(bootstrap_servers, prefix, data_dir, model=model)
-    if not diagnose(settings, load_model=load_model, as_json=as_json, watch_s=watch):
+    named = tuple(programs or ())
+    if not diagnose(
+        settings, programs=named, load_model=load_model, as_json=as_json, watch_s=watch
+    ):
         raise typer.Exit(1)

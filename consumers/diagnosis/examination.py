@@ -30,6 +30,7 @@ CHECKS: Mapping[str, Check] = {
     "rights": right_checks.rights_suffice,
     "topics": partition_checks.topics_exist,
     "partitions": partition_checks.partitions_agree,
+    "settings": topic_settings.settings_are_seen,
     "cleanup": topic_settings.cleanup_fits,
     "retention": topic_settings.retention_suffices,
     "record sizes": topic_settings.records_fit,

@@ -65,6 +65,7 @@ class Look:
     client: KafkaAdminClient
     consumer: KafkaConsumer
     bounds: Bounds = field(default_factory=Bounds)
+    programs: tuple[str, ...] = ("recommender", "encoder")  # that run as this user
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     @cached_property
@@ -187,6 +188,7 @@ def looking(
     settings: Settings,
     bounds: Bounds | None = None,
     now_ms: Callable[[], int] | None = None,
+    programs: tuple[str, ...] = (),
 ) -> Iterator[Look]:
     """Open the clients of one look, and close them.
 
@@ -199,6 +201,7 @@ def looking(
             look = Look(
                 settings=settings, client=client, consumer=consumer, bounds=bounds or Bounds()
             )
+            look.programs = programs or look.programs
             if now_ms is not None:
                 look.now_ms = now_ms
             yield look

@@ -19,9 +19,9 @@ from consumers.kafka_io.rights import Right, least_rights
 
 
 def rights_suffice(look: Look) -> Iterator[Finding]:
-    """Compare the rights of this user with what recommender and encoder need."""
+    """Compare the rights of this user with what the programs asked about need."""
     user = look.settings.security.sasl_username or look.settings.security.security_protocol
-    for program in PROGRAMS:
+    for program in look.programs:
         missing: dict[str, list[str]] = {}
         for right in least_rights(program, look.settings):
             for operation, names in _missing(look, right).items():
@@ -90,6 +90,3 @@ def _of_transactional_id(look: Look, right: Right) -> Mapping[str, list[str]]:
 def _plain(names: list[str] | None) -> set[str]:
     """Return names of operations without underscores, to compare them with those of a right."""
     return {name.replace("_", "") for name in names or ()}
-
-
-PROGRAMS = ("recommender", "encoder")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from consumers.diagnosis.finding import Finding, note, wrong
+from consumers.diagnosis.finding import Finding, few, note, wrong
 from consumers.diagnosis.look import Look
 
 Configs = Mapping[str, str]
@@ -23,6 +23,15 @@ def cleanup_fits(look: Look) -> Iterator[Finding]:
             text = "no max.compaction.lag.ms: what was erased may stay in old segments without end"
             setting = "max.compaction.lag.ms=86400000,segment.ms=3600000"
             yield note("no_compaction_deadline", name, text, _alter(name, setting))
+
+
+def settings_are_seen(look: Look) -> Iterator[Finding]:
+    """Name the topics whose settings this user may not see: nothing below was checked of them."""
+    hidden = sorted(look.counts.keys() - look.configs.keys())
+    if hidden:
+        text = f"settings cannot be seen, so they were not checked: {few(hidden)}"
+        mend = "give this user DescribeConfigs on them, or look with more rights"
+        yield note("settings_hidden", look.settings.prefix, text, mend)
 
 
 def retention_suffices(look: Look) -> Iterator[Finding]:

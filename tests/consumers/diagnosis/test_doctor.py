@@ -323,6 +323,22 @@ def test_a_check_that_may_not_be_made_is_itself_a_finding(shop: Installation) ->
     assert "Describe" in " ".join(f.text for f in found["rights"].findings)
 
 
+def test_settings_that_may_not_be_seen_are_said_and_only_the_programs_asked_about_need_rights(
+    shop: Installation,
+) -> None:
+    shop.make()
+    user = f"reader-{shop.settings.prefix}"
+    servers, security = shop.broker.by_scram(user)
+    theirs = replace(shop.settings, bootstrap_servers=servers, security=security)
+    shop.broker.grant(user, least_rights("encoder", shop.settings))
+    time.sleep(0.5)
+    with looking(theirs, QUICK, programs=("encoder",)) as look:
+        assert list(right_checks.rights_suffice(look)) == []
+        [hidden] = topic_settings.settings_are_seen(look)
+    assert hidden.weight == "note"
+    assert "not checked" in hidden.text
+
+
 def test_a_transaction_left_open_is_found_with_its_id_and_producer(shop: Installation) -> None:
     shop.make()
     hanging = KafkaProducer(
