@@ -11,15 +11,19 @@ from stream_rec.item_hash import item_hash
 from stream_rec.profiles.profile import (
     DEDUPE_WINDOW,
     HISTORY,
+    HOUR_MS,
     LINK_WINDOW,
+    MOST_AN_HOUR,
+    MOST_LINKED,
     Interaction,
     Profile,
     Reading,
     fold,
 )
+from stream_rec.statistics.co_visitation import FORWARD
 
 # Which sums, sets and links an event may change; the rest follows the order of arrival by design.
-BY_ARRIVAL = ("recent", "last_event_id")
+BY_ARRIVAL = ("recent", "last_event_id", "hour", "said")
 Arrival = tuple[Event, int, int, Reading]  # event, topic, offset, what its words say
 
 
@@ -32,10 +36,9 @@ def folded(arrivals: list[Arrival]) -> tuple[Profile, Counter[tuple[str, str, in
     """Fold events as they arrive; links are counted by (source, target, gap)."""
     profile, links = Profile("u"), Counter[tuple[str, str, int]]()
     for one, topic, offset, reading in arrivals:
-        profile, rows = msgspec.structs.astuple(
-            fold(profile, one, topic=topic, offset=offset, reading=reading)
-        )
-        for sign, target, sources in rows:
+        made = fold(profile, one, topic=topic, offset=offset, reading=reading)
+        profile = made.profile
+        for sign, target, sources in made.links:
             for gap, source in enumerate(sources):
                 links[source, target, gap] += sign
     return profile, Counter({link: count for link, count in links.items() if count})
@@ -108,6 +111,8 @@ def test_links_are_those_of_the_history_in_order_of_event_time(arrivals: list[Ar
     taken = [one.item_id for *_, one in sorted(places, key=lambda at: at[:3]) if one.consuming]
     expected = Counter[tuple[str, str, int]]()
     for spot, target in enumerate(taken):
+        if taken[max(0, spot - LINK_WINDOW) : spot].count(target) >= MOST_LINKED:
+            continue
         for gap, source in enumerate(reversed(taken[max(0, spot - LINK_WINDOW) : spot])):
             expected[source, target, gap] += 1
     assert links == expected
@@ -149,6 +154,61 @@ def test_the_history_keeps_the_newest_interactions_by_event_time() -> None:
         f"i{number}" for number in range(136, 200)
     ]
     assert profile.newest_ms == 199_000
+
+
+def test_of_one_item_a_user_counts_for_others_the_first_second_and_fourth_time() -> None:
+    profile, counted = Profile("u"), []
+    for number in range(12):
+        made = fold(profile, event(number, item_id="a"), topic=0, offset=number)
+        profile = made.profile
+        counted.append(made.counted)
+    assert [number for number, one in enumerate(counted, 1) if one] == [1, 2, 4]
+    assert profile.times("a") == 12
+    assert not fold(profile, event(12, event_type="impression"), topic=0, offset=12).counted
+
+
+def test_a_user_who_wants_one_item_up_says_little_however_much_is_sent() -> None:
+    profile, counted, linked = Profile("u"), 0, 0
+    for number in range(2_000):
+        item = "target" if number % 2 else f"i{number % 40}"
+        made = fold(profile, event(number, item_id=item), topic=0, offset=number)
+        profile = made.profile
+        counted += made.counted and item == "target"
+        linked += sum(sign for sign, target, _ in made.links if target == "target")
+    assert counted <= 3
+    assert linked <= 3
+
+
+def test_nobody_is_heard_more_often_than_a_reader_could_act_in_an_hour() -> None:
+    profile, counted, linked = Profile("u"), 0, 0
+    for number in range(1_000):
+        made = fold(profile, event(number, timestamp=number), topic=0, offset=number)
+        profile = made.profile
+        counted += made.counted
+        linked += len(made.links)
+    assert counted == linked == MOST_AN_HOUR
+    assert profile.events_applied == 1_000
+    assert profile.history[-1].quiet
+    assert fold(profile, event(1, timestamp=HOUR_MS), topic=0, offset=1_000).counted
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.randoms())
+def test_links_of_the_quiet_are_neither_made_nor_taken_back(random: Any) -> None:
+    """However late events come, no link weighs less than nothing."""
+    arrivals: list[Arrival] = [
+        (event(number, timestamp=number, item_id=f"i{random.randrange(30)}"), 0, number, Reading())
+        for number in range(MOST_AN_HOUR + 60)
+    ]
+    late = sorted(arrivals, key=lambda arrival: arrival[2] + random.uniform(0, 20))
+    profile, weights = Profile("u"), Counter[tuple[str, str]]()
+    for one, topic, offset, reading in late:
+        made = fold(profile, one, topic=topic, offset=offset, reading=reading)
+        profile = made.profile
+        for sign, target, sources in made.links:
+            for gap, source in enumerate(sources):
+                weights[source, target] += sign * int(FORWARD[gap])
+    assert min(weights.values()) >= 0
 
 
 def test_an_impression_is_counted_but_not_remembered() -> None:
