@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stream_rec.aliases.families import FORMATS
 from stream_rec.errors import ConfigurationError
+from stream_rec.pseudonyms import Pseudonyms, read_keys
 
 
 class Hidden(str):
@@ -90,7 +91,8 @@ class Settings:
     None means 3, or as many brokers as there are. Local files are written anew, without the users
     that were forgotten, `clean_disk_s` seconds after the first of them. `http_token` guards what is
     asked over HTTP and is demanded off loopback; `http_names` are the names, separated by commas,
-    by which others may ask beside the address.
+    by which others may ask beside the address. `pseudonym_key` is `id:secret[,oldid:oldsecret]`:
+    users are stored under pseudonyms by the first, and found under the others too.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
@@ -108,6 +110,7 @@ class Settings:
     clean_disk_s: int = 900
     checkpoints: str = ""  # any fsspec URL; empty: under data_dir
     http_token: str | None = field(default=None, repr=False)
+    pseudonym_key: str | None = field(default=None, repr=False)
     http_names: str = ""
     security: Security = field(default_factory=Security)
 
@@ -155,6 +158,14 @@ class Settings:
     def checkpoint_root(self) -> str:
         """Where bundles of adapters are, as fsspec understands it; the same for all programs."""
         return self.checkpoints or str(self.data_dir.absolute() / "checkpoints")
+
+    def names(self) -> Pseudonyms:
+        """Make the names of users in whatever is stored, under the keys of the installation.
+
+        Raises:
+            ConfigurationError: the keys cannot be used.
+        """
+        return Pseudonyms(read_keys(self.pseudonym_key))
 
     def folder(self, program: str) -> Path:
         """Return the folder of local state of `program` in this slot, made if missing."""
@@ -205,8 +216,9 @@ def secrets_and_security(settings: Settings) -> dict[str, str]:
         for item in fields(Security)
         if (value := getattr(settings.security, item.name)) is not None
     }
-    if settings.http_token is not None:
-        said["STREAM_REC_HTTP_TOKEN"] = settings.http_token
+    for name in ("http_token", "pseudonym_key"):
+        if (secret := getattr(settings, name)) is not None:
+            said[f"STREAM_REC_{name.upper()}"] = secret
     return said
 
 
@@ -265,7 +277,9 @@ def _typed(name: str, value: object) -> object:
 HEARTBEAT_FILE = "heartbeat"
 PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 MECHANISMS = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
-SECRETS = frozenset({"sasl_password", "ssl_password", "sasl_username", "http_token"})
+SECRETS = frozenset(
+    {"sasl_password", "ssl_password", "sasl_username", "http_token", "pseudonym_key"}
+)
 FALSE = frozenset({"0", "false", "no", "off"})
 INTEGERS = frozenset(
     {"slot", "partitions", "replication_factor", "http_port", "hot_profiles", "clean_disk_s"}

@@ -14,11 +14,12 @@ from kafka import KafkaConsumer
 
 from consumers import terminal
 from consumers.commands.explained import print_absence, print_list
+from consumers.commands.known_profile import known_profile
 from consumers.commands.likings import Liking, likings
 from consumers.commands.policy_commands import accepted
 from consumers.kafka_io.topic_reading import Seen, newest, partitions_of, reader
 from consumers.kafka_io.topics import Topics
-from consumers.kafka_io.wire import Partitions, decode_profile
+from consumers.kafka_io.wire import Partitions
 from consumers.settings import Settings
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.errors import ConfigurationError, InvalidRecord
@@ -136,7 +137,9 @@ def look_up(settings: Settings, question: Question, *, seen: Seen | None = None)
             )
             raise ConfigurationError(msg)
         toplist = msgspec.json.decode(found.value or b"", type=TopList)
-        profile = _profile(consumer, topics, place, question.user_id)
+        profile = known_profile(
+            consumer, topics.profiles, place, question.user_id, settings.names()
+        )
         wanted = {entry.item_id for entry in toplist.items}
         wanted |= {item for entry in toplist.items for item in entry.reason.evidence}
         wanted |= {past.item_id for past in (profile.history if profile else ())}
@@ -249,12 +252,6 @@ def _when(past: list[Interaction]) -> str:
     newest_one = past[-1]
     day = time.strftime("%Y-%m-%d", time.gmtime(newest_one.timestamp / 1000))
     return f" ({newest_one.event_type}, {day})"
-
-
-def _profile(consumer: KafkaConsumer, topics: Topics, place: int, user_id: str) -> Profile | None:
-    key = user_id.encode()
-    found = newest(consumer, topics.profiles, {place}, keys={key}).get(key)
-    return None if found is None else decode_profile(found.value or b"")
 
 
 def _items(

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers import terminal
+from consumers.commands.known_profile import known_profile
 from consumers.kafka_io.clients import admin, plain_producer
 from consumers.kafka_io.topic_reading import Read, newest, partitions_of, read, reader
 from consumers.kafka_io.topics import Topics
@@ -22,7 +23,6 @@ from consumers.kafka_io.wire import (
     LEDGER_KEY,
     Partitions,
     decode_marker,
-    decode_profile,
     decode_standing,
     marker_key,
 )
@@ -30,7 +30,6 @@ from consumers.recommending.erasures import cleaning_times
 from consumers.settings import Settings
 from stream_rec.erasure import parse_erasure
 from stream_rec.errors import BrokerUnavailable, ConfigurationError, InvalidRecord, StreamRecError
-from stream_rec.profiles.profile import Profile
 
 
 class ErasureUnconfirmed(StreamRecError):
@@ -105,22 +104,22 @@ def delete(settings: Settings, user_id: str, up_to_ms: int, *, as_json: bool = F
 
 def forgotten(settings: Settings, user_id: str, up_to_ms: int) -> Receipt:
     """Ask for an erasure and return its receipt."""
-    topics = Topics(settings.prefix)
+    topics, names = Topics(settings.prefix), settings.names()
     with reader(settings) as consumer:
         partitions = partitions_of(consumer, topics.profiles)
         partitions_of(consumer, topics.erasures)
         place = Partitions(len(partitions)).of_user(user_id)
-        before = _profile(consumer, topics, place, user_id)
+        before = known_profile(consumer, topics.profiles, place, user_id, names)
         places = [TopicPartition(name, place) for name in (topics.profiles, topics.recommendations)]
         ends = consumer.end_offsets(places)
         offset = _publish(settings, topics, place, _value(user_id, up_to_ms))
         done = _carried_out(consumer, topics, place, ends[places[0]], offset)
-        key = marker_key(user_id)
+        key = marker_key(names.of(user_id))
         marks = newest(consumer, topics.profiles, [place], keys={key})
         if key not in marks or decode_marker(marks[key].value or b"").timestamp < up_to_ms:
             msg = f"the request was refused: see the dead letters of {topics.erasures}"
             raise ErasureUnconfirmed(msg)
-        after = _profile(consumer, topics, place, user_id)
+        after = known_profile(consumer, topics.profiles, place, user_id, names)
         lists = _lists(consumer, topics, place, user_id, ends[places[1]])
     applied = marks[key].offset >= ends[places[0]]
     values_by, keys_by = _deadlines(settings, topics, done.timestamp)
@@ -185,12 +184,6 @@ def _carried_out(
         f"{CARRIED_OUT_S:.0f} s: is one running on this prefix? It will be carried out when one is"
     )
     raise ErasureUnconfirmed(msg)
-
-
-def _profile(consumer: KafkaConsumer, topics: Topics, place: int, user_id: str) -> Profile | None:
-    key = user_id.encode()
-    found = newest(consumer, topics.profiles, [place], keys={key}).get(key)
-    return None if found is None else decode_profile(found.value or b"")
 
 
 def _lists(

@@ -256,4 +256,9 @@ CHANGELOG = {
     "min.cleanable.dirty.ratio": "0.2",
 }
 KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-DEAD_LETTERS = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
+# Whatever the broker's own default is, a refused record of a forgotten user ends: within 8 days.
+DEAD_LETTERS = {
+    "max.message.bytes": str(MAX_REQUEST_BYTES),
+    "retention.ms": "604800000",
+    "segment.ms": "86400000",
+}

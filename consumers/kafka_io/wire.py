@@ -4,6 +4,7 @@ Every value that a later version must recognise starts with a format. What produ
 by `stream_rec`, not here; which topic a record belongs to is known to the callers.
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from kafka.partitioner.default import murmur2
 from numpy.typing import NDArray
 
+from stream_rec import formats
 from stream_rec.erasure import Marker
 from stream_rec.errors import StateRejected
 from stream_rec.profiles.profile import Profile
+from stream_rec.pseudonyms import PLAIN, Pseudonyms
 from stream_rec.publish import Ledger
 
 # Keys of the changelog that are no user's begin with a zero byte, which no user id has.
@@ -26,10 +29,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where one partition stands; the last record that each transaction writes to its changelog.
 
     `judged` is the next offset of each `topic-partition` whose records the owner of partition 0
-    gives a verdict on; empty elsewhere.
+    gives a verdict on; empty elsewhere. `writer` is the version of stream-rec, empty in format 1.
     """
 
-    format: int = 1
+    format: int = 2
+    writer: str = formats.VERSION
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     judged: dict[str, int] = {}
 
@@ -69,40 +73,53 @@ def decode_standing(value: bytes) -> Standing:
     """Read where a partition stands.
 
     Raises:
-        StateRejected: it is torn, or written by a newer version.
+        StateRejected: it is torn.
+        NewerFormat: a newer version wrote it.
     """
-    standing: Standing = _of_format(value, Standing, "ledger")
-    return standing
+    return _STANDINGS[formats.check_value("ledger", value)](value)
 
 
-def encode_profile(profile: Profile) -> bytes:
-    """Return a profile's record value: one byte of format, then msgpack."""
-    return _PROFILE_FORMAT + _msgpack.encode(profile)
+def encode_profile(profile: Profile, names: Pseudonyms = PLAIN) -> bytes:
+    """Return a profile's record value: one byte of format, then msgpack; its id is sealed."""
+    if names.keyed:
+        profile = msgspec.structs.replace(profile, user_id=names.seal(profile.user_id))
+    return PROFILE_FORMAT + _msgpack.encode(profile)
 
 
-def decode_profile(value: bytes) -> Profile:
+def decode_profile(value: bytes, names: Pseudonyms = PLAIN) -> Profile:
     """Read a profile.
 
     Raises:
-        StateRejected: it is torn, or written by a newer version.
+        StateRejected: it is torn.
+        NewerFormat: a newer version wrote it.
+        ConfigurationError: its id is under a key that this program was not given.
     """
-    if value[:1] != _PROFILE_FORMAT:
+    if value[:1] != PROFILE_FORMAT:
+        formats.check("profile", value[0] if value else 0)
         msg = f"profile of format {value[:1]!r}"
         raise StateRejected(msg)
     try:
-        return _profiles.decode(memoryview(value)[1:])
-    except msgspec.DecodeError as error:
+        profile: Profile = _profiles.decode(memoryview(value)[1:])
+    except TORN as error:
         msg = f"torn profile: {error}"
         raise StateRejected(msg) from error
+    if not (profile.consumed.sound and profile.disliked.sound):
+        msg = "torn profile: a set of items of no size"
+        raise StateRejected(msg)
+    user_id = names.open(profile.user_id)
+    if user_id is profile.user_id:
+        return profile
+    return msgspec.structs.replace(profile, user_id=user_id)
 
 
-def marker_key(user_id: str) -> bytes:
+def marker_key(name: str) -> bytes:
     """Return the key of the mark that a forgotten user leaves: 128 bits of a hash, never the id.
 
+    `name` is the user's pseudonym where there is a key, so that nobody without it can try ids.
     Between two users the same hash would silently lose one's events: at 64 bits that is likely
     enough to matter (1 in 2,000 for ten million forgotten of a billion), at 128 it is not.
     """
-    return _MARKER + blake2b(user_id.encode(), digest_size=16).digest()
+    return _MARKER + blake2b(name.encode(), digest_size=16).digest()
 
 
 def is_marker(key: bytes) -> bool:
@@ -112,21 +129,23 @@ def is_marker(key: bytes) -> bool:
 
 def encode_marker(marker: Marker) -> bytes:
     """Return the record value of a forgotten user's mark: one byte of format, then msgpack."""
-    return _MARKER_FORMAT + _msgpack.encode(marker)
+    return PROFILE_FORMAT + _msgpack.encode(marker)
 
 
 def decode_marker(value: bytes) -> Marker:
     """Read a forgotten user's mark.
 
     Raises:
-        StateRejected: it is torn, or written by a newer version.
+        StateRejected: it is torn.
+        NewerFormat: a newer version wrote it.
     """
     try:
-        if value[:1] == _MARKER_FORMAT:
+        if value[:1] == PROFILE_FORMAT:
             return _markers.decode(memoryview(value)[1:])
-    except msgspec.DecodeError as error:
+    except TORN as error:
         msg = f"torn mark of a forgotten user: {error}"
         raise StateRejected(msg) from error
+    formats.check("marker", value[0] if value else 0)
     msg = f"mark of a forgotten user of format {value[:1]!r}"
     raise StateRejected(msg)
 
@@ -140,9 +159,11 @@ def decode_accepted_policy(value: bytes) -> AcceptedPolicy:
     """Read an accepted policy.
 
     Raises:
-        StateRejected: it is torn, or written by a newer version.
+        StateRejected: it is torn.
+        NewerFormat: a newer version wrote it.
     """
-    accepted: AcceptedPolicy = _of_format(value, AcceptedPolicy, "accepted policy")
+    formats.check_value("policy", value)
+    accepted: AcceptedPolicy = _decoded("accepted policy", value, AcceptedPolicy)
     return accepted
 
 
@@ -178,15 +199,18 @@ def decode_vector(value: bytes) -> StoredVector:
     """Read an item's vector.
 
     Raises:
-        StateRejected: it is torn, or written by a newer version.
+        StateRejected: it is torn.
+        NewerFormat: a newer version wrote it.
     """
     try:
         stored = _vectors.decode(value)
-    except msgspec.DecodeError as error:
+    except TORN as error:
+        formats.stop_if_newer("vector", value)
         msg = f"torn vector: {error}"
         raise StateRejected(msg) from error
-    if stored.format != 1 or len(stored.vector) % 2:
-        msg = f"vector of format {stored.format}"
+    formats.check("vector", stored.format)
+    if len(stored.vector) % 2:
+        msg = "torn vector: half a number at its end"
         raise StateRejected(msg)
     return stored
 
@@ -216,20 +240,36 @@ class Partitions:
         return self.of(user_id.encode())
 
 
-def _of_format(value: bytes, kind: Any, name: str) -> Any:
+def _decoded(name: str, value: bytes, kind: Any) -> Any:
     try:
-        read = msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(value, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"torn {name}: {error}"
         raise StateRejected(msg) from error
-    if read.format != 1:
-        msg = f"{name} of format {read.format}"
-        raise StateRejected(msg)
-    return read
 
 
-_PROFILE_FORMAT = _MARKER_FORMAT = b"\x01"
+def _standing_1(value: bytes) -> Standing:
+    """Format 1 did not say who wrote it."""
+    found = _decoded("ledger", value, _FirstStanding)
+    return Standing(writer="", ledger=found.ledger, judged=found.judged)
+
+
+def _standing_2(value: bytes) -> Standing:
+    found: Standing = _decoded("ledger", value, Standing)
+    return found
+
+
+class _FirstStanding(msgspec.Struct, frozen=True, kw_only=True):
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    judged: dict[str, int] = {}
+
+
+# What is read of an older format is written in the newest by the next transaction.
+_STANDINGS: dict[int, Callable[[bytes], Standing]] = {1: _standing_1, 2: _standing_2}
+PROFILE_FORMAT = b"\x01"
 _MARKER = NO_USER + b"erased" + NO_USER
+# What reading raises beside its own error: texts are checked last, and depth has an end.
+TORN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KNOWN_KEYS = 50_000
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()

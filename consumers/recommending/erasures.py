@@ -28,20 +28,23 @@ from stream_rec.erasure import Erased
 from stream_rec.publish import Ledger
 
 
-def erasing_records(topics: Topics, partition: int, user_id: str, erased: Erased) -> list[Outgoing]:
+def erasing_records(
+    topics: Topics, place: tuple[int, str], erased: Erased, store: ProfileStore
+) -> list[Outgoing]:
     """Return the tombstones of a user's profile and lists, and the mark that stays.
 
     They come before whatever else a transaction writes: a user who has come back in the same batch
     has a new profile and new lists behind them.
     """
-    key = user_id.encode()
+    partition, user_id = place
+    key = store.name(partition, user_id).encode()
     lists = [f"{scenario}/{user_id}".encode() for scenario in erased.scenarios]
     gone = [(topics.recommendations, key) for key in lists] + [(topics.profiles, key)]
     records = [
         Outgoing(topic=topic, partition=partition, key=key, value=None) for topic, key in gone
     ]
     mark = encode_marker(erased.marker)
-    key = marker_key(user_id)
+    key = marker_key(store.names.of(user_id))
     return [
         *records,
         Outgoing(topic=topics.profiles, partition=partition, key=key, value=mark),

@@ -14,7 +14,8 @@ from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.transaction import Outgoing
 from consumers.kafka_io.wire import LEDGER_KEY, Standing, encode_profile, encode_standing
 from consumers.recommending.erasures import erasing_records
-from consumers.recommending.profile_store import ProfileStore, StoredProfile
+from consumers.recommending.key_notes import new_note
+from consumers.recommending.profile_store import KEYS_KEY, ProfileStore, StoredProfile
 from stream_rec import step
 from stream_rec.erasure import Erased
 from stream_rec.profiles.profile import Profile
@@ -78,16 +79,25 @@ class Sealed:
     stored: dict[int, list[StoredProfile]]
     standings: dict[int, bytes]
     erased: dict[int, dict[str, Erased]]
+    notes: dict[int, bytes]
 
 
 def seal(
-    outbox: Outbox, topics: Topics, judged: Mapping[str, int], *, limits: Mapping[str, int]
+    outbox: Outbox,
+    topics: Topics,
+    judged: Mapping[str, int],
+    *,
+    limits: Mapping[str, int],
+    store: ProfileStore,
 ) -> Sealed:
-    """Encode an outbox; `limits` are the largest dead letters by source topic, in bytes."""
+    """Encode an outbox; `limits` are the largest dead letters by source topic, in bytes.
+
+    The store knows under which names users stand in the changelog.
+    """
     records = [
         record
-        for (partition, user_id), erased in outbox.erased.items()
-        for record in erasing_records(topics, partition, user_id, erased)
+        for place, erased in outbox.erased.items()
+        for record in erasing_records(topics, place, erased, store)
     ]
     records += [
         Outgoing(
@@ -97,11 +107,17 @@ def seal(
     ]
     stored: dict[int, list[StoredProfile]] = {number: [] for number in sorted(outbox.touched)}
     for (partition, user_id), profile in outbox.profiles.items():
-        value = encode_profile(profile)
+        value = encode_profile(profile, store.names)
         stored[partition].append(StoredProfile(profile=profile, value=value))
-        records.append(
-            Outgoing(topic=topics.profiles, partition=partition, key=user_id.encode(), value=value)
-        )
+        old, name = store.name(partition, user_id).encode(), store.names.of(user_id).encode()
+        if old != name:  # found under an older key: it moves
+            gone = Outgoing(topic=topics.profiles, partition=partition, key=old, value=None)
+            records.append(gone)
+        records.append(Outgoing(topic=topics.profiles, partition=partition, key=name, value=value))
+    notes = {n: note for n in stored if stored[n] and (note := new_note(store, n)) is not None}
+    for number, note in notes.items():
+        record = Outgoing(topic=topics.profiles, partition=number, key=KEYS_KEY, value=note)
+        records.append(record)
     standings, offsets = {}, {}
     for number in stored:
         ledger = outbox.ledgers[number]
@@ -123,7 +139,12 @@ def seal(
     for (partition, user_id), erased in outbox.erased.items():
         forgotten[partition][user_id] = erased
     return Sealed(
-        records=records, offsets=offsets, stored=stored, standings=standings, erased=forgotten
+        records=records,
+        offsets=offsets,
+        stored=stored,
+        standings=standings,
+        erased=forgotten,
+        notes=notes,
     )
 
 
@@ -139,6 +160,7 @@ def merge(
             position=position,
             ledger=sealed.standings[number],
             erased={user_id: gone.marker for user_id, gone in sealed.erased[number].items()},
+            note=sealed.notes.get(number),
         )
 
 

@@ -32,9 +32,11 @@ from consumers.kafka_io.wire import (
     encode_marker,
     marker_key,
 )
+from stream_rec import formats
 from stream_rec.erasure import Marker
-from stream_rec.errors import StateRejected
+from stream_rec.errors import ConfigurationError, NewerFormat, StateRejected
 from stream_rec.profiles.profile import Profile
+from stream_rec.pseudonyms import PLAIN, Pseudonyms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +48,13 @@ class StoredProfile:
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a store is: the changelog and the next offset of it, the last ledger record, when."""
+    """Where a store is: the changelog and the next offset of it, the last ledger record, when.
 
-    format: int = 1
+    Format 1 did not say which version of stream-rec wrote it.
+    """
+
+    format: int = 2
+    writer: str = formats.VERSION
     topic_id: str
     position: int
     ledger: bytes | None
@@ -65,18 +71,25 @@ class ProfileStore:
         topic_id: str,
         hot_profiles: int = 10_000,
         trusted_ms: int = 64_800_000,
+        names: Pseudonyms = PLAIN,
     ) -> None:
+        self.names = names
         self._folder = folder
         self._topic_id = topic_id
         self._hot_bound = hot_profiles
         self._trusted_ms = trusted_ms
+        self._outdated: dict[tuple[int, str], str] = {}  # users found under an older name
         self._forgot: dict[int, int] = {}  # partition -> how often it forgot users since it opened
         self._hot: OrderedDict[tuple[int, str], Profile] = OrderedDict()
         self._open: dict[int, Rdict] = {}
         self._cache = Cache(BLOCK_CACHE_BYTES)
 
     def open(self, partition: int) -> Place | None:
-        """Open a partition's store and say where it stands; None when it is new or was refused."""
+        """Open a partition's store and say where it stands; None when it is new or was refused.
+
+        Raises:
+            NewerFormat: a newer version wrote it; it is left as it is.
+        """
         self.close(partition)
         path = self._folder / f"profiles-{partition}"
         if (path / DAMAGED).exists():
@@ -87,6 +100,9 @@ class ProfileStore:
             if place is None or place.written_ms > _now_ms() - self._trusted_ms:
                 return place
             LOG.warning("profiles of partition %d are too old to trust; rebuilding", partition)
+        except NewerFormat:
+            self.close(partition)
+            raise
         except Exception as error:  # RocksDB raises plain exceptions for every kind of damage
             LOG.warning("profiles of partition %d are refused (%s); rebuilding", partition, error)
         self.wipe(partition)
@@ -104,8 +120,9 @@ class ProfileStore:
         if (db := self._open.pop(partition, None)) is not None:
             db.close()
         self._forgot.pop(partition, None)
-        for key in [key for key in self._hot if key[0] == partition]:
-            del self._hot[key]
+        for places in (self._hot, self._outdated):
+            for place in [place for place in places if place[0] == partition]:
+                del places[place]
 
     def close_all(self) -> None:
         """Let go of every partition."""
@@ -122,16 +139,21 @@ class ProfileStore:
 
         Raises:
             StateRejected: the store is damaged; it is rebuilt when it is opened next.
+            NewerFormat: a newer version wrote the profile.
         """
         hot = self._hot.get((partition, user_id))
         if hot is not None:
             self._hot.move_to_end((partition, user_id))
             return hot
         try:
-            value = self._open[partition].get(user_id.encode())
+            value = self._open[partition].get(self.names.of(user_id).encode())
+            if value is None:
+                value = self._get_older(partition, user_id)
             if value is None:
                 return None
-            profile = decode_profile(value)
+            profile = decode_profile(value, self.names)
+        except (NewerFormat, ConfigurationError):
+            raise
         except Exception as error:
             if partition in self._open:
                 (self._folder / f"profiles-{partition}" / DAMAGED).touch()
@@ -144,10 +166,27 @@ class ProfileStore:
         """Return the mark of a user who was forgotten, None for anybody else.
 
         Raises:
-            StateRejected: the mark is torn, or written by a newer version.
+            StateRejected: the mark is torn.
+            NewerFormat: a newer version wrote it.
         """
-        value = self._open[partition].get(marker_key(user_id))
-        return None if value is None else decode_marker(value)
+        for name in (self.names.of(user_id), *self.names.older(user_id)):
+            value = self._open[partition].get(marker_key(name))
+            if value is not None:
+                return decode_marker(value)
+        return None
+
+    def name(self, partition: int, user_id: str) -> str:
+        """Return the name under which a user was found, or else would be stored."""
+        return self._outdated.get((partition, user_id)) or self.names.of(user_id)
+
+    def note(self, partition: int) -> bytes | None:
+        """Return the partition's note of the keys in use."""
+        found: bytes | None = self._open[partition].get(KEYS_KEY)
+        return found
+
+    def empty(self, partition: int) -> bool:
+        """Whether nobody is stored in a partition."""
+        return next(iter(self._open[partition].keys(from_key=b"\x01")), None) is None
 
     def apply(
         self,
@@ -157,17 +196,25 @@ class ProfileStore:
         position: int,
         ledger: bytes,
         erased: Mapping[str, Marker] | None = None,
+        note: bytes | None = None,
     ) -> None:
         """Take what a committed transaction wrote, with its changelog position, at once."""
         batch = WriteBatch(raw_mode=True)
         for user_id, marker in (erased or {}).items():
             self._hot.pop((partition, user_id), None)
-            batch.delete(user_id.encode())
-            batch.put(marker_key(user_id), encode_marker(marker))
+            batch.delete(self.name(partition, user_id).encode())
+            self._outdated.pop((partition, user_id), None)
+            batch.put(marker_key(self.names.of(user_id)), encode_marker(marker))
         if erased:
             self._note_forgot(partition, batch)
+        if note is not None:
+            batch.put(KEYS_KEY, note)
         for stored in profiles:
-            batch.put(stored.profile.user_id.encode(), stored.value)
+            user_id = stored.profile.user_id
+            if (old := self._outdated.pop((partition, user_id), None)) is not None:
+                batch.delete(old.encode())
+                self._note_forgot(partition, batch)
+            batch.put(self.names.of(user_id).encode(), stored.value)
             self._keep_hot(partition, stored.profile)
         self._write(partition, batch, position=position, ledger=ledger)
 
@@ -191,12 +238,24 @@ class ProfileStore:
         self._write(partition, batch, position=position, ledger=ledger)
 
     def users(self, partition: int, *, after: str = "", limit: int = 256) -> Iterator[Profile]:
-        """Yield up to `limit` profiles in key order, from just after user `after`."""
+        """Yield up to `limit` profiles in the order of names, from just after the name `after`."""
         start = after.encode() + b"\x00" if after else b"\x01"
         for _, value in zip(
             range(limit), self._open[partition].values(from_key=start), strict=False
         ):
-            yield decode_profile(value)
+            yield decode_profile(value, self.names)
+
+    def everyone(self, partition: int) -> Iterator[Profile]:
+        """Yield every profile, page by page, for as long as the partition is owned."""
+        start = b"\x01"
+        while partition in self._open:
+            items = self._open[partition].items(from_key=start)
+            page = [(key, value) for _, (key, value) in zip(range(PAGE), items, strict=False)]
+            if not page:
+                return
+            for _, value in page:
+                yield decode_profile(value, self.names)
+            start = page[-1][0] + b"\x00"
 
     def unclean(self, partition: int) -> int:
         """Return how often users were forgotten whose bytes may still lie in the files; 0: none."""
@@ -246,10 +305,10 @@ class ProfileStore:
                 msg = "it has profiles but no position"
                 raise StateRejected(msg)
             return None
+        found = formats.check_value("store", value)
         place = msgspec.msgpack.decode(value, type=Place)
-        if place.format != 1:
-            msg = f"it has format {place.format}"
-            raise StateRejected(msg)
+        if found == 1:
+            place = msgspec.structs.replace(place, format=2, writer="")
         if place.topic_id != self._topic_id:
             msg = "it follows another changelog"
             raise StateRejected(msg)
@@ -263,6 +322,14 @@ class ProfileStore:
         )
         batch.put(PLACE_KEY, msgspec.msgpack.encode(place))
         self._open[partition].write(batch)
+
+    def _get_older(self, partition: int, user_id: str) -> bytes | None:
+        for name in self.names.older(user_id):
+            value: bytes | None = self._open[partition].get(name.encode())
+            if value is not None:
+                self._outdated[partition, user_id] = name
+                return value
+        return None
 
     def _note_forgot(self, partition: int, batch: WriteBatch) -> None:
         batch.put(UNCLEAN_KEY, b"1")
@@ -301,6 +368,8 @@ LOG = logging.getLogger(__name__)
 PLACE_KEY = NO_USER + b"place"
 UNCLEAN_KEY = NO_USER + b"unclean"
 CLEANED_KEY = NO_USER + b"cleaned"
+KEYS_KEY = NO_USER + b"keys"  # of the changelog too
+PAGE = 256
 DAMAGED = "DAMAGED"
 BLOCK_CACHE_BYTES = 33_554_432
 WRITE_BUFFER_BYTES = 4_194_304

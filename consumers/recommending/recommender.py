@@ -28,6 +28,7 @@ from consumers.recommending.circuit import PROBE_RECORDS, Circuits
 from consumers.recommending.control import Changes, Control, Own
 from consumers.recommending.erasures import Traces, cleaning_times
 from consumers.recommending.intake import Intake
+from consumers.recommending.key_notes import check_keys
 from consumers.recommending.learners import Learners
 from consumers.recommending.membership import Membership, Rebalanced
 from consumers.recommending.outbox import Outbox, merge, seal
@@ -35,12 +36,13 @@ from consumers.recommending.pace import Pace
 from consumers.recommending.profile_store import ProfileStore
 from consumers.recommending.spare_lists import SpareLists
 from consumers.recommending.spare_time import SpareTime
+from consumers.recommending.sweeps import Sweeps
 from consumers.recommending.verdicts import Verdicts
 from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import RecommenderMetrics, Stamps
 from consumers.telemetry.quality import Quality
-from stream_rec.errors import AccessDenied, ConfigurationError
+from stream_rec.errors import AccessDenied, ConfigurationError, NewerFormat
 from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
 from stream_rec.step import Context, Step, step
@@ -77,6 +79,7 @@ class Recommender:
             topic_id=self.ids[topics.profiles],
             hot_profiles=settings.hot_profiles,
             trusted_ms=times.trusted_ms,
+            names=settings.names(),
         )
         self.traces = Traces(
             self.store, topics, times, folder=folder, every_s=settings.clean_disk_s
@@ -86,6 +89,9 @@ class Recommender:
         self.partitions = Partitions(count)
         self.rng = np.random.default_rng()
         self.spare_lists = SpareLists(self.replica, self.spare, self.rng)
+        self.sweeps = Sweeps(
+            self.replica, self.spare, self.quality.exposure, self.partitions.of_user
+        )
         self.transactor = Transactor(settings, folder, self.watchdog)
         self.verdicts = Verdicts(topics)
         producer = plain_producer(settings)
@@ -216,7 +222,8 @@ class Recommender:
 
     def _commit(self, outbox: Outbox, result: Step | None) -> None:
         started = time.monotonic()
-        sealed = seal(outbox, self.topics, self.verdicts.judged, limits=self.limits)
+        judged = self.verdicts.judged
+        sealed = seal(outbox, self.topics, judged, limits=self.limits, store=self.store)
         written = self.transactor.commit(
             sealed.records, sealed.offsets, self.consumer.group_metadata()
         )
@@ -251,6 +258,8 @@ class Recommender:
             standings = self.membership.take_over(self.store)
         except Rebalanced:
             return
+        for number in standings:
+            check_keys(self.store, number)
         self.ledgers = {number: standing.ledger for number, standing in standings.items()}
         self.metrics.restore.set(self.membership.restore_s)
         if 0 in standings:
@@ -275,6 +284,7 @@ class Recommender:
         self.learners.exchange(_now_ms())
         self.adapters.each_second()
         self.quality.look(self.spare.made_at(), _now_ms())
+        self.sweeps.look(_now_ms())
         self.traces.look()
         self.metrics.ready.set(self.membership.restored and self.caught_up)
         self.metrics.lag.set(lag)
@@ -324,6 +334,7 @@ class Recommender:
                 LOG.info("reading the replicated topics: %d records", records)
         self.learners.restore()
         self.adapters.restore(lambda: self.watchdog.tick("loading adapters"))
+        self.sweeps.start(self.control.wrong_since_ms, _now_ms())
         self.caught_up = True
         LOG.info("replicated topics read: %d records", records)
 
@@ -357,7 +368,7 @@ def run_recommender(settings: Settings) -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: recommender.stopping.set())
             recommender.run()
-    except (AccessDenied, ConfigurationError):
+    except (AccessDenied, ConfigurationError, NewerFormat):
         raise
     except Exception as error:
         exit_for_restart("the recommender failed", error)

@@ -233,13 +233,7 @@ class SpareTime:
         self._noted, self._in_order = {}, True
 
     def _everyone(self, partition: int) -> Iterator[Profile]:
-        last = ""
-        while partition in self._store.owned:
-            page = list(self._store.users(partition, after=last))
-            if not page:
-                return
-            yield from page
-            last = page[-1].user_id
+        return self._store.everyone(partition)
 
     def _refresh_ms(self) -> int:
         effective = self._replica.policies.effective

@@ -19,7 +19,7 @@ from consumers.kafka_io.wire import (
 from consumers.recommending.erasures import NOBODYS, CleaningTimes, Traces, erasing_records
 from consumers.recommending.profile_store import ProfileStore, StoredProfile
 from stream_rec.erasure import Erased, Marker
-from stream_rec.errors import StateRejected
+from stream_rec.errors import NewerFormat, StateRejected
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Ledger
 
@@ -61,9 +61,9 @@ def forgotten_at_the_edge_of_every_file(folder: Path) -> tuple[ProfileStore, lis
     return store, [f"{'amz'[number % 3]}-{mark}" for number, mark in enumerate(marks)]
 
 
-def test_tombstones_name_the_user_and_the_mark_does_not() -> None:
+def test_tombstones_name_the_user_and_the_mark_does_not(tmp_path: Path) -> None:
     erased = Erased(marker=MARK, scenarios=("default", "home"))
-    records = erasing_records(TOPICS, 3, "ann", erased)
+    records = erasing_records(TOPICS, (3, "ann"), erased, ProfileStore(tmp_path, topic_id="t"))
     assert [(r.topic, r.partition, r.key, r.value) for r in records[:3]] == [
         (TOPICS.recommendations, 3, b"default/ann", None),
         (TOPICS.recommendations, 3, b"home/ann", None),
@@ -76,10 +76,15 @@ def test_tombstones_name_the_user_and_the_mark_does_not() -> None:
     assert decode_marker(mark.value or b"") == MARK
 
 
-@pytest.mark.parametrize("value", [b"", b"\x02\x80", encode_marker(MARK)[:-1], b"\x01\xff"])
-def test_a_torn_mark_or_one_of_a_newer_format_is_refused(value: bytes) -> None:
+@pytest.mark.parametrize("value", [b"", encode_marker(MARK)[:-1], b"\x01\xff"])
+def test_a_torn_mark_is_refused(value: bytes) -> None:
     with pytest.raises(StateRejected):
         decode_marker(value)
+
+
+def test_a_mark_of_a_newer_format_stops_this_version() -> None:
+    with pytest.raises(NewerFormat):
+        decode_marker(b"\x02\x80")
 
 
 def test_a_store_knows_marks_again_after_a_restart(tmp_path: Path) -> None:

@@ -71,9 +71,7 @@ def test_unreadable_profile_is_refused_and_the_store_rebuilt_next_time(
     assert store.get(0, "ann") is None
 
 
-def test_store_that_did_not_follow_for_long_is_rebuilt(
-    store: ProfileStore, tmp_path: Path
-) -> None:
+def test_store_that_did_not_follow_for_long_is_rebuilt(store: ProfileStore, tmp_path: Path) -> None:
     store.apply(0, [stored("erased")], position=1, ledger=b"{}")
     store.close_all()
     late = ProfileStore(tmp_path, topic_id="t", trusted_ms=-1)
