@@ -20,6 +20,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from consumers.kafka_io.policy_history import is_history
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import decode_accepted_policy, decode_vector, split_vector_key
 from consumers.recommending.adapter_rounds import AdapterRounds
@@ -28,6 +29,7 @@ from consumers.recommending.snapshots import Snapshot, read_snapshot, write_snap
 from consumers.recommending.verdicts import Verdicts
 from stream_rec.errors import InvalidRecord, StateRejected
 from stream_rec.experts.views import TEXT
+from stream_rec.formats import stop_if_newer
 from stream_rec.items import parse_item
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
@@ -72,6 +74,7 @@ class Control:
         self._topics = topics
         self._replica = replica
         self._verdicts = verdicts
+        self.wrong_since_ms = 0  # when a policy was accepted, or an item withdrawn, last
         self._writing: threading.Thread | None = None
         self._text_model: str | None = None
         self._judged_places: set[TopicPartition] = set()
@@ -190,15 +193,20 @@ class Control:
             if record.value is None:
                 if record.key is not None:
                     self._replica.withdraw_item(record.key.decode("utf-8", "replace"))
+                    self.wrong_since_ms = max(self.wrong_since_ms, record.timestamp)
                 return
-            self._replica.put_item(parse_item(record.value, key=record.key))
+            item = parse_item(record.value, key=record.key)
+            self._replica.put_item(item)
+            if not item.available:
+                self.wrong_since_ms = max(self.wrong_since_ms, record.timestamp)
         except (InvalidRecord, StateRejected) as error:
             self._verdicts.refuse(record, error)
 
     def _take_policy(self, record: Any) -> None:
         try:
-            if record.value is not None:
+            if record.value is not None and not is_history(record.key):
                 accepted = decode_accepted_policy(record.value)
+                self.wrong_since_ms = max(self.wrong_since_ms, accepted.accepted_at)
                 self._replica.put_policy(record.key.decode(), accepted.offset, accepted.patch)
         except (InvalidRecord, StateRejected) as error:
             LOG.error("accepted policy at offset %d is skipped: %s", record.offset, error)
@@ -226,7 +234,8 @@ class Control:
     def _take_facts(self, record: Any) -> None:
         try:
             facts = Facts.from_bytes(record.value)
-        except StateRejected as error:  # every worker skips it alike
+        except StateRejected as error:  # torn: every worker skips it alike
+            stop_if_newer("facts", record.value)
             LOG.error("facts at offset %d are skipped: %s", record.offset, error)
             return
         if facts.worker == self.own.worker:
