@@ -76,7 +76,7 @@ class Memory:
 
     def take(self, scenario: str, feedback: Feedback) -> bool:
         """Keep one event for its scenario and for `default`; False for one of an erased user."""
-        if feedback.timestamp <= self.erased.get(feedback.user_id, -1):
+        if feedback.timestamp <= self.erased.get(_mark(feedback.user_id), -1):
             return False
         for name in dict.fromkeys((scenario, DEFAULT_SCENARIO)):
             buffer = self.buffers.get(name)
@@ -96,7 +96,8 @@ class Memory:
 
     def erase(self, user_id: str, up_to_ms: int) -> list[int]:
         """Forget a user up to a time; return the versions that learned from them."""
-        self.erased[user_id] = max(up_to_ms, self.erased.get(user_id, -1))
+        mark = _mark(user_id)
+        self.erased[mark] = max(up_to_ms, self.erased.get(mark, -1))
         while len(self.erased) > MOST_ERASED:
             self.erased.pop(next(iter(self.erased)))
         for buffer in self.buffers.values():
@@ -187,6 +188,11 @@ def read_memory(file: Path, topic_ids: dict[str, str]) -> Memory | None:
     memory.clocks, memory.erased = stored.clocks, stored.erased
     memory.pupils, memory.offsets = stored.pupils, stored.offsets
     return memory
+
+
+def _mark(user_id: str) -> str:
+    """Return what is kept of an erased user: 128 bits of a hash, never the id."""
+    return blake2b(user_id.encode(), digest_size=16).hexdigest()
 
 
 def user_hash(user_id: str) -> int:

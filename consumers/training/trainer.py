@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from consumers.kafka_io.access import check_rights, refusals_told
@@ -58,6 +59,7 @@ class Trainer:
         self.stopping = threading.Event()
         self.watchdog = Watchdog(tick_s=60.0)
         self.metrics = TrainerMetrics()
+        self.names = settings.names()
         self.health = Health(
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
@@ -221,6 +223,9 @@ class Trainer:
             return
         signals = self.at_hand.policies.effective(event.scenario).policy.signals
         feedback = feedback_of(event, signals)
+        if feedback is not None and self.names.keyed:
+            name = self.names.of(event.user_id)
+            feedback = msgspec.structs.replace(feedback, user_id=name)
         if feedback is None:
             self.metrics.events.labels("without feedback").inc()
         elif self.at_hand.memory.take(event.scenario, feedback):
@@ -234,7 +239,11 @@ class Trainer:
         except InvalidRecord:
             self.metrics.events.labels("refused").inc()
             return
-        marked = self.at_hand.memory.erase(erasure.user_id, erasure.timestamp)
+        marked = [
+            version
+            for name in (self.names.of(erasure.user_id), *self.names.older(erasure.user_id))
+            for version in self.at_hand.memory.erase(name, erasure.timestamp)
+        ]
         self.metrics.erased.inc()
         if marked:
             LOG.info("a user was erased; adapters that learned from them: %s", marked)

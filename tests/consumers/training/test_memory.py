@@ -106,3 +106,17 @@ def test_erasure_marks_the_adapters_that_learned_from_the_user() -> None:
     assert user_hash("u1") not in np.frombuffer(memory.pupils[2].users, np.uint64)
     memory.forget_versions({3})
     assert set(memory.pupils) == {3}
+
+
+def test_the_file_holds_no_id_of_an_erased_user(tmp_path: Path) -> None:
+    memory = filled()
+    memory.take("default", feedback("user-3f9a1c7be2d8", 5))
+    memory.save(tmp_path / "memory", IDS)
+    assert b"3f9a1c7be2d8" in (tmp_path / "memory").read_bytes()
+    memory.erase("user-3f9a1c7be2d8", 10)
+    memory.save(tmp_path / "memory", IDS)
+    assert b"3f9a1c7be2d8" not in (tmp_path / "memory").read_bytes()
+    again = read_memory(tmp_path / "memory", IDS)
+    assert again is not None
+    assert not again.take("default", feedback("user-3f9a1c7be2d8", 9))
+    assert again.take("default", feedback("user-3f9a1c7be2d8", 11))
