@@ -8,8 +8,8 @@ made through `first_contact.py`, and raises what that raises. Nothing here knows
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
+from consumers.kafka_io.client_repairs import mend_client
 from consumers.kafka_io.first_contact import connected
-from consumers.kafka_io.hostile_headers import read_any_header
 from consumers.settings import Settings
 
 
@@ -87,7 +87,7 @@ def admin(settings: Settings) -> KafkaAdminClient:
 
 
 def _reader(settings: Settings) -> dict[str, object]:
-    read_any_header()
+    mend_client()
     return {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
         "client_id": f"{settings.prefix}-{settings.slot}",

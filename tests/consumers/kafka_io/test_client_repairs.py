@@ -69,3 +69,33 @@ def test_a_header_whose_name_is_no_text_does_not_stop_its_partition(settings: Se
     assert [record.value for record in found] == [b"1", b"2", b"3"]  # type: ignore[attr-defined]
     names = [name for name, _ in found[1].headers]  # type: ignore[attr-defined]
     assert names == ["\\xff\\xfe bad", "good"]
+
+
+def test_records_parked_by_a_pause_come_back_on_a_quiet_topic(settings: Settings) -> None:
+    """Without the repair two of three partitions are never read to their end."""
+    topic = Topics(settings.prefix).recommendations
+    client = clients.admin(settings)
+    client.create_partitions({topic: 3})
+    client.wait_for_topics([topic], timeout_ms=30_000)
+    client.close()
+    producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers)
+    for number in range(3):
+        for _ in range(50):
+            producer.send(topic, value=b"x" * 100, partition=number)
+    producer.flush()
+    producer.close()
+    reader = clients.plain_consumer(settings)
+    places = [TopicPartition(topic, number) for number in range(3)]
+    reader.assign(places)
+    for place in places:
+        reader.seek(place, 0)
+    found = 0
+    for _ in range(12):  # a little of each is read, and each is paused in the middle of a batch
+        found += sum(map(len, reader.poll(200, max_records=7).values()))
+        reader.pause(*places)
+        found += sum(map(len, reader.poll(20).values()))
+        reader.resume(*places)
+    for _ in range(30):
+        found += sum(map(len, reader.poll(100, max_records=7).values()))
+    reader.close()
+    assert found == 150
