@@ -33,7 +33,7 @@ from stream_rec.errors import InvalidRecord
 from stream_rec.events import DAY_MS, Event, Kind, parse_events
 from stream_rec.policy import Policy
 from stream_rec.profiles.phrases import telling_phrase
-from stream_rec.profiles.profile import Listing, Profile, Reading, fold
+from stream_rec.profiles.profile import MOST_AN_HOUR, Listing, Profile, Reading, fold
 from stream_rec.publish import Due, Ledger, publish
 from stream_rec.ranking.scoring import Example, learn
 from stream_rec.replica import Replica
@@ -271,7 +271,7 @@ class _Folding:
             event,
             topic=_TOPIC_ORDER[arrival.kind],
             offset=arrival.offset,
-            reading=self._read(event, policy.signals.rating_neutral),
+            reading=self._read(event, known, policy.signals.rating_neutral),
         )
         self.result.profiles[place] = folded.profile
         if event.recommendation_id is not None:
@@ -304,13 +304,17 @@ class _Folding:
             reason = f"the key belongs to partition {partition_of(user_id)}"
             raise InvalidRecord(reason, stage="partition")
 
-    def _read(self, event: Event, neutral: float) -> Reading:
-        """Read the words of an event, then let its rating teach the reader."""
+    def _read(self, event: Event, known: Profile, neutral: float) -> Reading:
+        """Read the words of an event, then let its rating teach the reader.
+
+        Who says the same of an item again, or more than anybody reads, teaches nothing.
+        """
         if event.text is None and event.title is None:
             return Reading()
         sentiment, text, title = self.replica.sentiment, event.text or "", event.title or ""
         opinion = sentiment.predict(text, title)
-        if event.rating is not None:
+        news = known.said < MOST_AN_HOUR and not known.times(event.item_id)
+        if event.rating is not None and news:
             sentiment.learn(text, event.rating, neutral=neutral, title=title)
         side = opinion or 0.0 if event.rating is None else event.rating - neutral
         return Reading(opinion, telling_phrase(text, side=side) if text else None)
