@@ -67,15 +67,18 @@ def complain(line: str) -> None:
 
 
 def log_to_stderr(*, debug: bool = False, quiet: bool = False) -> None:
-    """Let the programs' log go to stderr, one line a record; `quiet` keeps warnings only."""
-    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(level=level, format=LINE, stream=sys.stderr)
-    if not debug:
-        from consumers.telemetry.discreet_log import DiscreetFormatter
+    """Let the programs' log go to stderr, one line a record; `quiet` keeps warnings only.
 
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(DiscreetFormatter(LINE))
-    logging.getLogger("kafka").setLevel(logging.DEBUG if debug else logging.ERROR)
+    The client stays above its debug level always: there it writes every byte it sends and reads,
+    passwords and reviews among them.
+    """
+    from consumers.telemetry.discreet_log import DiscreetFormatter
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LINE) if debug else DiscreetFormatter(LINE))
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("kafka").setLevel(logging.INFO if debug else logging.ERROR)
 
 
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from consumers.kafka_io.clients import admin, plain_consumer, plain_producer
+from consumers.kafka_io.clients import plain_consumer, plain_producer
 from consumers.kafka_io.rights import least_rights
 from consumers.kafka_io.topics import Topics
 from consumers.processes import child_process
@@ -32,6 +33,18 @@ from tests.secured_broker import PASSWORDS, SecuredBroker, secured_broker
 
 SHOP, TOKEN = "shop", "token-of-the-secured-shop-0123"
 READY_S, LIST_S = 240.0, 60.0
+DEBUGGED = """
+import sys
+from consumers.kafka_io.clients import plain_producer
+from consumers.settings import settings_from_environment
+from consumers.terminal import log_to_stderr
+log_to_stderr(debug=True)
+settings = settings_from_environment()
+producer = plain_producer(settings)
+topic = f"{settings.prefix}.{sys.argv[1]}"
+producer.send(topic, key=sys.argv[2].encode(), value=sys.argv[2].encode(), partition=0).get(30)
+producer.close()
+"""
 MARK = "ZQXJ"  # in no text of ours; every id, text and field of the test's traffic carries it
 ITEMS = [
     {"item_id": f"{MARK}-item-{n}", "title": f"{MARK} kettle {n}", "categories": ["Kitchen"]}
@@ -316,15 +329,22 @@ def test_no_secret_is_in_arguments_logs_or_what_settings_print(shop: Shop) -> No
             assert secret not in program.get("/metrics")
 
 
-def test_the_clients_own_debug_log_tells_no_password(
-    shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in ("operator", "recommender"):
-        with caplog.at_level("DEBUG"), closing(admin(shop.users[name])) as client:
-            client.describe_cluster()
-    assert caplog.text
-    for secret in PASSWORDS.values():
-        assert secret not in caplog.text
+def test_a_debug_log_tells_no_password_and_no_record(shop: Shop) -> None:
+    """The client's own debug log holds every byte that it sends."""
+    for name, topic in (("operator", "policies"), ("producer", "items")):
+        settings = shop.users[name]
+        done = subprocess.run(
+            [sys.executable, "-c", DEBUGGED, topic, MARK],
+            env=os.environ | environment(settings, "127.0.0.1:0"),
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert "INFO kafka." in done.stderr, "there is no log to look at"
+        for secret in (*PASSWORDS.values(), MARK):
+            assert secret not in done.stderr
 
 
 def test_a_wrong_token_learns_nothing_of_a_program(shop: Shop) -> None:
