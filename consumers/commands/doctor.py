@@ -3,12 +3,14 @@
 The checks are in `consumers/diagnosis/`; this prints what they found.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from consumers import terminal
-from consumers.diagnosis.examination import CHECKS, Checked, examine
+from consumers.diagnosis.examination import CHECKS, Check, Checked, examine
 from consumers.diagnosis.look import Bounds, looking
 from consumers.diagnosis.model_checks import model_loads
 from consumers.settings import Settings
@@ -30,23 +32,42 @@ def diagnose(
         BrokerUnavailable: nobody answers.
     """
     checks = {**CHECKS, "loading the model": model_loads} if load_model else CHECKS
-    with (
-        terminal.busy("looking at the installation"),
-        looking(settings, Bounds(watched_s=watch_s), programs=programs) as look,
-    ):
-        found = examine(look, checks)
-    sound = all(checked.sound for checked in found)
+    with terminal.busy("looking at the installation"):
+        found = examined(settings, checks, Bounds(watched_s=watch_s), programs=programs)
     if as_json:
-        answer = {"sound": sound, "checks": found}
-        terminal.results.print_json(msgspec.json.encode(answer).decode())
+        terminal.results.print_json(msgspec.json.encode(found).decode())
     else:
-        _print(found, sound=sound)
-    return sound
+        _print(found)
+    return found.sound
 
 
-def _print(found: list[Checked], *, sound: bool) -> None:
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What every check found, and whether nothing is wrong."""
+
+    sound: bool
+    checks: list[Checked]
+
+
+def examined(
+    settings: Settings,
+    checks: Mapping[str, Check] = CHECKS,
+    bounds: Bounds | None = None,
+    *,
+    programs: tuple[str, ...] = (),
+) -> Diagnosis:
+    """Examine the installation, as `doctor --json` prints it.
+
+    Raises:
+        BrokerUnavailable: nobody answers.
+    """
+    with looking(settings, bounds, programs=programs) as look:
+        found = examine(look, checks)
+    return Diagnosis(sound=all(checked.sound for checked in found), checks=found)
+
+
+def _print(found: Diagnosis) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
-    for checked in found:
+    for checked in found.checks:
         if not checked.findings:
             table.add_row(Text("ok", style="green"), checked.check, "")
         for finding in checked.findings:
@@ -58,6 +79,6 @@ def _print(found: list[Checked], *, sound: bool) -> None:
             )
             table.add_row("", "", Text(f"mend: {finding.mend}", style="dim"))
     terminal.results.print(table)
-    faults = sum(f.weight == "wrong" for checked in found for f in checked.findings)
-    verdict = "nothing is wrong" if sound else f"{faults} things are wrong"
+    faults = sum(f.weight == "wrong" for checked in found.checks for f in checked.findings)
+    verdict = "nothing is wrong" if found.sound else f"{faults} things are wrong"
     terminal.results.print(verdict, highlight=False)

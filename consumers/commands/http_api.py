@@ -147,6 +147,13 @@ def adapters(settings: Settings, asked: Asked) -> Any:
     return {"live": live, "versions": versions}
 
 
+def diagnosis(settings: Settings, _: Asked) -> Any:
+    """Say what is silently wrong with the installation, as `doctor`; it takes some seconds."""
+    from consumers.commands.doctor import examined
+
+    return examined(settings)
+
+
 def delete_user(settings: Settings, asked: Asked) -> Any:
     """Forget a user and return the receipt, as `user delete`."""
     from consumers.commands.user_commands import check, forgotten
@@ -224,5 +231,6 @@ ANSWERS: dict[tuple[str, str], Answering] = {
     ("/api/explain/{user}/{item:path}", "GET"): explanation,
     ("/api/dlq", "GET"): dead_letters,
     ("/api/adapters", "GET"): adapters,
+    ("/api/doctor", "GET"): diagnosis,
     ("/api/users/{user:path}", "DELETE"): delete_user,
 }

@@ -37,7 +37,8 @@ class Sweeps:
         `wrong_since_ms` is when the newest policy was accepted or an item withdrawn.
         """
         ended = last_end(self._replica.policies, sorted(self._replica.scenarios), now_ms=now_ms)
-        self._spare.changed(sweep_ms=max(wrong_since_ms, ended))
+        since_ms = min(now_ms, max(wrong_since_ms, ended))  # a producer's clock may be ahead
+        self._spare.changed(sweep_ms=since_ms)
         self.look(now_ms)
 
     def look(self, now_ms: int) -> None:

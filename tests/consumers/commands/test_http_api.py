@@ -139,6 +139,12 @@ def test_adapters_are_listed_as_by_the_command(
     assert (status, found) == (200, json.loads(told.out))
 
 
+def test_the_doctor_is_asked_over_http(ask: Ask) -> None:
+    status, found = ask("GET", "/api/doctor")
+    assert status == 200
+    assert {"partitions", "keys", "recommenders"} <= {check["check"] for check in found["checks"]}
+
+
 def test_a_user_is_forgotten_over_http_with_a_receipt(ask: Ask, installation: Running) -> None:
     event = {"event_id": "f1", "user_id": "forgotten", "item_id": "i2", "timestamp": 1763790285123}
     installation.observer.send_all("clicks", [event])
