@@ -51,6 +51,10 @@ class AdapterRounds:
         """Take one record of the `adapters` topic."""
         self._adapters.take(record)
 
+    def texts_are_of(self, model: str) -> None:
+        """Note which model made the frozen vectors."""
+        self._adapters.texts_are_of(model)
+
     def take_evidence(self, record: Any) -> bool:
         """Take a worker's evidence; False when the record is none."""
         return self._shadowing.take(record)
@@ -73,8 +77,9 @@ class AdapterRounds:
 
     def committed(self, result: Step) -> None:
         """Note what was taken, and compare a little."""
-        self._shadowing.note(taken_of(result.taken))
-        self._shadowing.work()
+        if self._shadowing.comparing:
+            self._shadowing.note(taken_of(result.taken))
+            self._shadowing.work()
 
     def idle(self) -> None:
         """Compare a little of what was noted."""

@@ -57,7 +57,6 @@ class AdapterVerdicts:
                 continue
             verdict = self._verdict(trial, evidence)
             if verdict is not None:
-                shadowing.forget(trial)
                 decided.append(verdict)
         return decided + self._look_at_refused()
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from stream_rec.adapters.base_model import is_of
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import (
     DEFAULT_SCENARIO,
@@ -67,6 +68,7 @@ class Adapters:
         self.refused: dict[int, str] = {}
         self.unwatched: set[Trial] = set()  # watches that have ended well
         self.load_s = 0.0
+        self._text_model: str | None = None
         self._tries: dict[int, tuple[int, float]] = {}  # version -> failed tries, time of the next
         self._busy: int | None = None
         self._done: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
@@ -92,6 +94,10 @@ class Adapters:
             self.versions[found.version] = found
         self.refused.pop(found.version, None)
         self._tries.pop(found.version, None)
+
+    def texts_are_of(self, model: str) -> None:
+        """Note which model made the frozen vectors: adapters of another one must not serve."""
+        self._text_model, self._dirty = model, True
 
     def pointed(self, scenario: str) -> int:
         """Return the version that is to serve a scenario, loaded or not."""
@@ -151,6 +157,7 @@ class Adapters:
         if not self._dirty and time.monotonic() < self._look_again:
             return False
         self._dirty, self._look_again = False, time.monotonic() + LOOK_EVERY_S
+        self._refuse_foreign()
         swapped = self._swap()
         wanted = self._wanted()
         self._replica.spaces.keep_only({*wanted, *self._replica.spaces.serving.values()})
@@ -205,6 +212,18 @@ class Adapters:
         )
         return True
 
+    def _refuse_foreign(self) -> None:
+        made = self._replica.spaces.made
+        for version in [version for version in made if not self._fits(version)]:
+            del made[version]
+            self._refuse(version, FOREIGN)
+
+    def _fits(self, version: int) -> bool:
+        record = self.versions.get(version)
+        if record is None or self._text_model is None:
+            return True
+        return is_of(record.base_model_hash, self._text_model)
+
     def _may_try(self, version: int) -> bool:
         if version in self._replica.spaces.made:
             return False
@@ -215,6 +234,9 @@ class Adapters:
         record = self.versions.get(version)
         if record is None:
             self._refuse(version, "there is no record of it")
+            return None
+        if not self._fits(version):
+            self._refuse(version, FOREIGN)
             return None
         spaces, replica = self._replica.spaces, self._replica
         loading = spaces.begin(version, record.text_version, replica.items, replica.frozen_texts())
@@ -292,6 +314,7 @@ def _watch(pointer: LivePointer) -> Trial | None:
 
 LOG = logging.getLogger(__name__)
 SHADOW, WATCH = "shadow", "watch"
+FOREIGN = "it was made for another base model than the one that reads the catalogue"
 NICENESS = 10
 LOOK_EVERY_S = 1.0
 RETRY_S, LONGEST_RETRY_S = 2.0, 300.0

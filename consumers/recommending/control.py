@@ -223,6 +223,7 @@ class Control:
                     LOG.warning("text vectors of another model: the old ones are dropped")
                 self._replica.vectors.pop(TEXT, None)
                 self._text_model = stored.model
+                self._adapters.texts_are_of(stored.model)
             self._replica.put_text_vector(item_id, stored.text_hash, stored.values, version)
         except StateRejected as error:
             LOG.error("vector at offset %d is skipped: %s", record.offset, error)

@@ -83,7 +83,8 @@ class Shadowing:
                 self._own[trial] = self._restored(trial)
         for trial in [trial for trial in self._own if trial not in trials]:
             del self._own[trial]
-            self._written.pop(trial, None)
+            if self._written.pop(trial, None) is not None:
+                self._write(trial, None)  # decided; until then a crash may have it decided again
         self._trials = trials
         if not trials:
             self._taken.clear()
@@ -92,10 +93,14 @@ class Shadowing:
             if trial.kind == WATCH and self.merged(trial).events > WATCHED * gate.shadow_events:
                 self._adapters.unwatched.add(trial)
 
+    @property
+    def comparing(self) -> bool:
+        """Whether there is anything to compare."""
+        return bool(self._trials)
+
     def note(self, taken: Iterable[Taken]) -> None:
         """Note what users took, to be compared in spare time."""
-        if self._trials:
-            self._taken.extend(taken)
+        self._taken.extend(taken)
 
     def work(self) -> None:
         """Compare a few noted events, if this worker has rested long enough."""
@@ -133,11 +138,6 @@ class Shadowing:
                 word = Word(against=trial.against, since=trial.since, evidence=evidence)
                 self._write(trial, msgspec.json.encode(word))
 
-    def forget(self, trial: Trial) -> None:
-        """Take all workers' words on a trial from the topic, once it is decided."""
-        for slot in {*self._words.get(_place(trial), {}), self._slot}:
-            self._write(trial, None, slot)
-
     def _concerns(self, one: Taken, trial: Trial) -> bool:
         scenario = one.scenario
         return trial.scenario in (scenario, self._adapters.scenario_of(scenario))
@@ -155,8 +155,8 @@ class Shadowing:
         word = self._words.get(_place(trial), {}).get(self._slot)
         return word.evidence if word is not None and _same(word, trial, fresh) else fresh
 
-    def _write(self, trial: Trial, value: bytes | None, slot: str | None = None) -> None:
-        key = "/".join((*map(str, _place(trial)), slot or self._slot)).encode()
+    def _write(self, trial: Trial, value: bytes | None) -> None:
+        key = "/".join((*map(str, _place(trial)), self._slot)).encode()
         try:
             self._producer.send(self._topic, key=key, value=value, partition=0)
         except Exception as error:  # best effort: the next second brings newer evidence

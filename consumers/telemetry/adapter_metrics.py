@@ -61,14 +61,21 @@ class AdapterMetrics:
 
     def serving(self, versions: Mapping[str, int]) -> None:
         """Say which version serves each scenario."""
-        self._version.clear()
-        for scenario, version in versions.items():
-            self._version.labels(scenario).set(version)
+        _replace(self._version, {(name,): float(version) for name, version in versions.items()})
 
     def shadowing(self, found: Mapping[tuple[str, str, int], tuple[int, float]]) -> None:
         """Say how many events were compared for each trial, and their mean difference."""
-        self._events.clear()
-        self._mean.clear()
-        for (kind, scenario, version), (events, mean) in found.items():
-            self._events.labels(kind, scenario, str(version)).set(events)
-            self._mean.labels(kind, scenario, str(version)).set(mean)
+        named = {(kind, name, str(version)): said for (kind, name, version), said in found.items()}
+        _replace(self._events, {labels: float(events) for labels, (events, _) in named.items()})
+        _replace(self._mean, {labels: mean for labels, (_, mean) in named.items()})
+
+
+def _replace(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+    """Set a gauge's values, and take away those of other labels; none is missing in between."""
+    for family in gauge.collect():
+        for sample in family.samples:
+            labels = tuple(sample.labels.values())
+            if labels not in values:
+                gauge.remove(*labels)
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)

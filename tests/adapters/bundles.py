@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rec.adapters.base_model import text_model
 from stream_rec.adapters.checkpoint import FORMAT, Checkpoint, Manifest
 from stream_rec.adapters.tower import place
 from stream_rec.items import Item, item_text, text_hash
@@ -12,6 +13,7 @@ from stream_rec.replica import Replica
 
 DIMENSION, KINDS = 16, 8
 BASE = "base"
+MODEL = text_model(BASE, "mean")  # what made the frozen vectors
 
 
 def item(number: int) -> Item:
