@@ -1,13 +1,20 @@
-"""Which pseudonym keys the users of a partition may be stored under, noted in its changelog.
+"""Which pseudonym keys the users of a partition may be stored under, and moving them to the newest.
 
-Without the note a key that was taken away too early would show only as users who seem never to have
-been seen, whose lists start over. An empty id stands for users stored under no key at all.
+The keys in use are noted in each partition's changelog. Without the note a key that was taken away
+too early would show only as users who seem never to have been seen, whose lists start over. An
+empty id stands for users stored under no key at all.
+
+Users move when they are touched, and the others in idle rounds, a few at a time; when nobody is
+left under an older key the note says so, and the key may be taken away.
 """
+
+from collections.abc import Iterator
 
 import msgspec
 
 from consumers.recommending.profile_store import ProfileStore
 from stream_rec.errors import ConfigurationError
+from stream_rec.profiles.profile import Profile
 from stream_rec.pseudonyms import missing_keys
 
 
@@ -22,12 +29,50 @@ def check_keys(store: ProfileStore, partition: int) -> None:
         raise ConfigurationError(missing_keys(missing))
 
 
-def new_note(store: ProfileStore, partition: int) -> bytes | None:
-    """Return the note that must go with users stored from now on; None when it stands there."""
-    noted = _noted(store, partition)
-    if not store.names.keyed or store.names.key_ids[0] in noted:
+def new_note(store: ProfileStore, partition: int, *, moved: bool = False) -> bytes | None:
+    """Return the note that must go with users stored from now on; None when it stands there.
+
+    `moved` says that nobody of the partition is stored under an older key any more.
+    """
+    noted, names = _noted(store, partition), store.names
+    if not names.keyed:
         return None
-    return msgspec.json.encode([*noted, store.names.key_ids[0]])
+    after = [names.key_ids[0]]
+    if not moved:
+        after = [*noted, *(key_id for key_id in after if key_id not in noted)]
+    return None if after == noted else msgspec.json.encode(after)
+
+
+class Moving:
+    """Moves the users of older keys, a few in each idle round."""
+
+    def __init__(self, store: ProfileStore) -> None:
+        self._store = store
+        self._looking: dict[int, Iterator[Profile]] = {}
+        self._found: dict[int, int] = {}
+
+    def some(self, most: int) -> tuple[dict[tuple[int, str], Profile], dict[int, bytes]]:
+        """Return up to `most` profiles to be stored again, and notes of partitions that are done.
+
+        A partition is done when a look through all of it finds nobody to move.
+        """
+        store = self._store
+        profiles: dict[tuple[int, str], Profile] = {}
+        notes: dict[int, bytes] = {}
+        for number in sorted(store.owned) if store.names.keyed else ():
+            note = new_note(store, number, moved=True)
+            if note is None:
+                continue
+            looking = self._looking.setdefault(number, store.outdated(number))
+            for profile in looking:
+                profiles[number, profile.user_id] = profile
+                self._found[number] = self._found.get(number, 0) + 1
+                if len(profiles) >= most:
+                    return profiles, notes
+            del self._looking[number]
+            if not self._found.pop(number, 0):
+                notes[number] = note
+        return profiles, notes
 
 
 def _noted(store: ProfileStore, partition: int) -> list[str]:

@@ -36,6 +36,7 @@ class Outbox:
     letters: list[DeadLetter] = field(default_factory=list)
     records: list[Outgoing] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    notes: dict[int, bytes] = field(default_factory=dict)
 
     def add_step(self, result: step.Step, partitions: Iterable[int]) -> None:
         """Take what a batch came to; `partitions` are those its records came from."""
@@ -58,6 +59,14 @@ class Outbox:
         self.letters += letters
         self.records += records
         self.touched.add(0)
+
+    def add_moved(
+        self, profiles: Mapping[tuple[int, str], Profile], notes: Mapping[int, bytes]
+    ) -> None:
+        """Take profiles that are to be stored under a newer key, and notes of what is done."""
+        self.profiles |= {p: profile for p, profile in profiles.items() if p not in self.profiles}
+        self.notes |= notes
+        self.touched |= {partition for partition, _ in profiles} | set(notes)
 
     def add_touches(self, records: list[Outgoing]) -> None:
         """Take records whose partitions are to be written to, changelog included."""
@@ -115,6 +124,7 @@ def seal(
             records.append(gone)
         records.append(Outgoing(topic=topics.profiles, partition=partition, key=name, value=value))
     notes = {n: note for n in stored if stored[n] and (note := new_note(store, n)) is not None}
+    notes |= {n: note for n, note in outbox.notes.items() if not stored[n]}
     for number, note in notes.items():
         record = Outgoing(topic=topics.profiles, partition=number, key=KEYS_KEY, value=note)
         records.append(record)

@@ -257,6 +257,13 @@ class ProfileStore:
                 yield decode_profile(value, self.names)
             start = page[-1][0] + b"\x00"
 
+    def outdated(self, partition: int) -> Iterator[Profile]:
+        """Yield every profile that is stored under an older name than it would be now."""
+        for profile in self.everyone(partition):
+            if self._open[partition].get(self.names.of(profile.user_id).encode()) is None:
+                self._get_older(partition, profile.user_id)
+                yield profile
+
     def unclean(self, partition: int) -> int:
         """Return how often users were forgotten whose bytes may still lie in the files; 0: none."""
         return self._forgot.get(partition, 0)

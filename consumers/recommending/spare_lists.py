@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from consumers.recommending.key_notes import Moving
 from consumers.recommending.outbox import Outbox
 from consumers.recommending.spare_time import Bounds, SpareTime
 from stream_rec.publish import publish
@@ -20,6 +21,7 @@ class SpareLists:
     def __init__(self, replica: Replica, spare: SpareTime, rng: np.random.Generator) -> None:
         self._replica = replica
         self._spare = spare
+        self._moving = Moving(spare.store)
         self._rng = rng
         self._list_s = SPARE_S
         self._rested_until = 0.0
@@ -53,6 +55,8 @@ class SpareLists:
             outbox.add_lists(made)
             took = (time.monotonic() - started) / len(due)
             self._list_s += 0.1 * (took - self._list_s)
+        elif idle:
+            outbox.add_moved(*self._moving.some(MOST_MOVED))
         return len(due)
 
     def rest(self, took_s: float) -> None:
@@ -62,6 +66,7 @@ class SpareLists:
 
 
 MOST_OWED, MOST_OVERDUE, STALEST = 64, 4, 16
+MOST_MOVED = 16  # profiles stored again under a newer key in an idle round
 # What lists made in spare time may take: an event that comes just then waits for them.
 SPARE_S = 0.008
 # After lists made in spare time the worker is free for events this many times as long as they took.

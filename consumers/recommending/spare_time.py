@@ -35,7 +35,7 @@ class SpareTime:
 
     def __init__(self, replica: Replica, store: ProfileStore) -> None:
         self._replica = replica
-        self._store = store
+        self.store = self._store = store
         self._staleness = Staleness()
         self._noted: dict[Place, tuple[int, int]] = {}
         self._owed: list[tuple[int, Place]] = []

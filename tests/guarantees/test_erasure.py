@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
 from tests.guarantees import topic_log, traces
 from tests.guarantees.fleet import Fleet
-from tests.guarantees.traffic import Sent, send_catalogue, send_events
+from tests.guarantees.traffic import Sent, send_catalogue, send_events, set_policy
 
 BROKER = {
     "log.cleaner.backoff.ms": "500",
@@ -193,3 +194,67 @@ def test_no_trace_is_left_and_nothing_brings_a_user_back(
     snapshots = list(tmp_path.rglob("statistics.snapshot"))
     assert len(snapshots) == 2
     assert traces.in_folder(tmp_path, secret) == []
+
+
+def test_under_a_key_only_the_lists_carry_ids(
+    swift_broker: tuple[EmbeddedBroker, Path],
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, log_dir = swift_broker
+    old, new = "k1:an old secret of some length", "k2:a new secret of some length"
+    plain = Settings(
+        bootstrap_servers=broker.bootstrap_servers, prefix=prefix, data_dir=tmp_path, partitions=2
+    )
+    make_swift_topics(plain)
+    secret = secrets.token_hex(12)
+    user, then = f"user-{secret}", time.time_ns() // 1_000_000 - 3_600_000
+    monkeypatch.setenv("STREAM_REC_PSEUDONYM_KEY", old)
+    topics = Topics(prefix)
+
+    def knows(events_applied: int, places: int) -> bool:
+        found = [
+            made["lineage"]["events_applied"] == events_applied and len(made["items"]) == places  # type: ignore[index, arg-type]
+            for made in lists_of(plain, user)
+        ]
+        return any(found)
+
+    def nothing_but_lists() -> None:
+        assert set(traces.in_log(log_dir, own_topics(plain), secret)) == {topics.recommendations}
+        assert traces.in_folder(tmp_path, secret) == []
+
+    with Fleet(plain) as fleet:
+        send_catalogue(plain, 60)
+        fleet.wait_ready()
+        send_events(plain, events(user, 0, 5, ms=then, name="known"))
+        fleet.wait(lambda: knows(5, 10), 60, "no list")
+        assert fleet.kill(0)
+        fleet.wait(lambda: fleet.restarts == 1, 60, "no restart")
+        fleet.wait_ready()
+        set_policy(plain, {"list": {"size": 3}})  # no event: the id comes from the state alone
+        fleet.wait(lambda: knows(5, 3), 60, "no list from the state alone")
+        nothing_but_lists()
+        assert secret not in fleet.metrics() + "\n".join(fleet.lines)
+
+    monkeypatch.setenv("STREAM_REC_PSEUDONYM_KEY", f"{new},{old}")
+    with Fleet(plain) as fleet:
+        fleet.wait_ready()
+        send_events(plain, events(user, 10, 1, ms=then, name="known"))
+        fleet.wait(lambda: knows(6, 3), 60, "not found under the older key")
+        nothing_but_lists()
+        keys = [
+            (record.key[:4], record.value is None)
+            for record in topic_log.records(plain, topics.profiles)
+            if record.key[:1] == b"\x01"
+        ]
+        assert keys[-2:] == [(b"\x01k1.", True), (b"\x01k2.", False)]
+        keyed = replace(plain, pseudonym_key=f"{new},{old}")
+        receipt = forgotten(keyed, user, then + 3_000_000)
+        assert receipt.events == 6
+        assert receipt.lists == [f"default/{user}", f"home/{user}"]
+        fleet.wait(
+            lambda: not traces.in_log(log_dir, own_topics(plain), secret),
+            receipt.keys_gone_by / 1000 - time.time(),  # type: ignore[operator]
+            "the log is not clean in time",
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import encode_profile
-from consumers.recommending.key_notes import check_keys, new_note
+from consumers.recommending.key_notes import Moving, check_keys, new_note
 from consumers.recommending.outbox import Outbox, Sealed, merge, seal
 from consumers.recommending.profile_store import KEYS_KEY, ProfileStore
 from stream_rec.erasure import Erased, Marker
@@ -153,3 +153,30 @@ def test_a_profile_of_a_missing_key_stops_the_worker_rather_than_the_store(tmp_p
     with pytest.raises(ConfigurationError, match="'k2'"):
         store.get(0, USER)
     assert not (tmp_path / "profiles-0" / "DAMAGED").exists()
+
+
+def test_idle_rounds_move_everybody_and_then_the_old_key_may_go(tmp_path: Path) -> None:
+    users = [Profile(f"u{number}", events_applied=number) for number in range(600)]
+    written(store := opened(tmp_path), *users)
+    store.close_all()
+    rotated = opened(tmp_path, K1)
+    moving, rounds = Moving(rotated), 0
+    while rotated.note(0) != b'["k1"]':
+        outbox = Outbox(ledgers={0: Ledger()})
+        outbox.add_moved(*moving.some(100))
+        rounds += 1
+        if not outbox.empty:
+            sealed = seal(outbox, TOPICS, {}, limits={}, store=rotated)
+            merge(sealed, rotated, TOPICS, {(TOPICS.profiles, 0): 1})
+    assert rounds == 8, "six move the users, one ends the look, one looks again and finds nobody"
+    assert moving.some(100) == ({}, {})
+    rotated.close_all()
+    again = opened(tmp_path, K1)
+    assert sorted(again.everyone(0), key=lambda profile: profile.events_applied) == users
+    again.close_all()
+    check_keys(opened(tmp_path, f"{K2},{K1}"), 0)
+
+
+def test_without_a_key_idle_rounds_move_nobody(tmp_path: Path) -> None:
+    written(store := opened(tmp_path), Profile(USER))
+    assert Moving(store).some(10) == ({}, {})
