@@ -6,6 +6,7 @@ reason that no waiting mends ends the attempt. Knows no topic.
 """
 
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from consumers.settings import Security, Settings
+from consumers.settings import Security, Settings, host_and_port
 from stream_rec.errors import AccessDenied, BrokerUnavailable, ConfigurationError
 
 Client = TypeVar("Client")
@@ -43,6 +44,12 @@ def connected(make: Callable[[int], Client], settings: Settings) -> Client:
                 for told in heard:
                     if (words := _words(told, settings)) is not None:
                         raise AccessDenied(words) from error
+                if _tls_is_spoken_instead(settings):
+                    msg = (
+                        f"the brokers at {settings.bootstrap_servers} speak TLS: "
+                        "STREAM_REC_SECURITY_PROTOCOL is SSL or SASL_SSL then"
+                    )
+                    raise AccessDenied(msg) from error
     last = next((told for told in reversed(heard[:-1])), heard[-1])
     msg = (
         f"no broker answers at {settings.bootstrap_servers} by "
@@ -96,6 +103,26 @@ def _words(error: BaseException, settings: Settings) -> str | None:
             return None
 
 
+def _tls_is_spoken_instead(settings: Settings) -> bool:
+    """Ask for a TLS handshake where plain text was not understood; nothing is sent in it."""
+    if settings.security.security_protocol.endswith("SSL"):
+        return False
+    context = ssl.create_default_context()
+    for server in settings.bootstrap_servers.split(","):
+        try:
+            host, port = host_and_port(server)
+            with socket.create_connection((host, port), timeout=ASKED_S) as plain:
+                context.wrap_socket(plain, server_hostname=host).close()
+        except ssl.SSLError as error:
+            if error.reason not in NO_TLS:
+                return True
+        except OSError:
+            continue
+        else:
+            return True
+    return False
+
+
 def _check_files(security: Security) -> None:
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         path = getattr(security, name)
@@ -139,3 +166,6 @@ def _listening() -> Iterator[list[BaseException]]:
 
 # A reason is heard within a second; a slow broker gets the rest of half a minute.
 PATIENCE_MS = (3_000, 27_000)
+ASKED_S = 3.0
+# What a listener without TLS is heard as; every other failure is that of a TLS handshake.
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", None})
