@@ -137,7 +137,8 @@ WORDS: dict[str, str] = {
     "list.exclude.consumed": "Never show what the user has taken. Turn it off where users take "
     "things again.",
     "list.exclude.disliked": "Never show what the user has refused or rated badly.",
-    "list.exclude.cooldown_days": "With `consumed`: what was taken longer ago may be shown again.",
+    "list.exclude.cooldown_days": "With `consumed`: what was taken longer ago may be shown again; "
+    "as far as the newest 64 events of the user tell.",
     "signals.weights": "What an event of each type counts, also in the past of every user. Below 0 "
     "pushes away what the item resembles; `other` is for types that are not named.",
     "signals.late_days": "Events older than the newest of their partition by more than this have "
