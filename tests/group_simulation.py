@@ -129,7 +129,9 @@ class Worker:
             for topic in self.rng.permutation(list(TOPICS.values())).tolist():
                 start = ledger.next_offsets.get(topic, 0)
                 records = [r for r in self.broker.waiting(number, topic) if r.offset >= start]
-                batch += records[: int(self.rng.integers(most))]
+                # Erasures are few: all would be read before the events they are about.
+                often = topic != TOPICS["erasure"] or self.rng.random() < 0.15
+                batch += records[: int(self.rng.integers(most))] if often else []
         if not batch:
             return None
         context = Context(
