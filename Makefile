@@ -10,6 +10,9 @@ PYTHON ?= $(shell for found in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.stream-rec
 TESTS ?=
+PAGES := tests/test_readme.py tests/test_security_docs.py \
+  tests/consumers/test_options_docs.py tests/consumers/telemetry/test_metrics_docs.py \
+  tests/consumers/commands/test_policy_fields.py
 
 .PHONY: help
 help: ## what can be made
@@ -72,6 +75,10 @@ fuzz: setup ## every decoder against hostile bytes, guided by coverage, half a m
 	  || $(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-fuzz.txt \
 	  || echo "no atheris for this Python: fuzzing without coverage" >&2
 	$(BIN)/python -m tests.fuzz
+
+.PHONY: docs
+docs: setup ## the README's map, and the pages that are made from the code
+	for page in $(PAGES); do $(BIN)/python $$page; done
 
 .PHONY: bench
 bench: setup ## every benchmark, with its figures

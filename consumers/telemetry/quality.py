@@ -1,8 +1,8 @@
 """Live figures of quality: hit rate and exposure by segment, spread, drift, experts, re-rankers.
 
 Counted from each committed transaction, from a regular sample of its events and lists; whatever
-costs more is looked at every `SLOW_S`. What Prometheus reads is made from these when it asks.
-Knows committed values, not how they came about.
+costs more is looked at every `slow_s` seconds. What Prometheus reads is made from these when it
+asks. Knows committed values, not how they came about.
 """
 
 import time
@@ -28,7 +28,13 @@ from stream_rec.toplist import TopList
 class Quality(Collector):
     """The figures of one recommender; used by the loop's thread, read by that of HTTP."""
 
-    def __init__(self, replica: Replica, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        registry: CollectorRegistry | None = None,
+        *,
+        slow_s: float = 15.0,
+    ) -> None:
         self.exposure = Exposure(replica.items)
         self.drift = QualityDrift()
         self._replica = replica
@@ -37,7 +43,7 @@ class Quality(Collector):
         self._shares: dict[str, float] = {}
         self._serving: dict[str, tuple[int, int]] = {}  # policy and adapter by scenario
         self._sampled: Tallied[str] = Tallied()
-        self._slow_due = 0.0
+        self._slow_s, self._slow_due = slow_s, 0.0
         self._window_due = time.monotonic() + WINDOW_S
         if registry is not None:
             registry.register(self)
@@ -83,7 +89,7 @@ class Quality(Collector):
         now = time.monotonic()
         if now < self._slow_due:
             return
-        self._slow_due = now + SLOW_S
+        self._slow_due = now + self._slow_s
         if now >= self._window_due:
             self._window_due = now + WINDOW_S
             self.exposure.turn_window()
@@ -250,6 +256,5 @@ def _counts(
 
 
 SAMPLED_EVENTS, SAMPLED_LISTS = 32, 4
-SLOW_S = 15.0
 WINDOW_S = 3600.0
 MOST_SCENARIOS = 8  # labels cost memory wherever they are kept

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consumers.telemetry import quality as figures
 from consumers.telemetry.quality import Quality
 from stream_rec.events import Event
 from stream_rec.items import Item
@@ -19,14 +18,14 @@ POLICY = policy_of({})
 class Watched:
     """A replica of eight items, of which i0 to i3 are taken often, and its figures."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, slow_s: float = 15.0) -> None:
         self.replica = Replica()
         for number in range(8):
             self.replica.put_item(Item(item_id=f"i{number}"))
         self.replica.statistics.reserve()
         self.replica.statistics.counts[:4] = (40, 10, 5, 5)
         self.registry = CollectorRegistry()
-        self.quality = Quality(self.replica, self.registry)
+        self.quality = Quality(self.replica, self.registry, slow_s=slow_s)
         self.quality.look({}, 0)
 
     def publish(self, user: str, *items: str, events: int = 1, result: Step | None = None) -> None:
@@ -116,12 +115,8 @@ def test_places_and_experts_are_counted(watched: Watched) -> None:
     assert watched.value("stream_rec_expert_share_ratio", expert="text") == 0.75
 
 
-def test_spread_and_ages_are_looked_at_in_their_own_time(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(figures, "SLOW_S", -1.0)
-    watched.quality.look({}, 0)
-    watched.quality._slow_due = 0.0
+def test_spread_and_ages_are_looked_at_in_their_own_time() -> None:
+    watched = Watched(slow_s=0.0)
     watched.publish("u", "i0", "i2")
     watched.quality.look({"oldest": 1_000, "middle": 4_000}, 5_000)
     assert watched.value("stream_rec_coverage_ratio") == 0.25
