@@ -28,6 +28,7 @@ class Harm:
     shows: float  # with the target after
     touched: float  # into which the target came, or from which it went
     changed: float  # that hold any other items than before
+    rank: float  # of the target where it is shown after, on average; 0 where it is not
 
     @property
     def rise(self) -> float:
@@ -52,7 +53,7 @@ def last_lists(items: Iterable[Item], stream: Sequence[Record]) -> Lists:
         replica.put_item(item)
     # Lists on the way are of no interest here: each user gets one, and then is owed the last one.
     replica.put_policy("*", 0, {"list": {"min_interval_ms": 86_400_000}})
-    context = Context(worker="w", now_ms=1, rng=np.random.default_rng(0), examples=16)
+    context = Context(worker="w", now_ms=1, rng=np.random.default_rng(0), examples=BATCH)
     for start in range(0, len(stream), BATCH):
         batch = [_arrival(record, start + n) for n, record in enumerate(stream[start:][:BATCH])]
         made = step(replica, profiles, ledgers, batch, context)
@@ -81,7 +82,13 @@ def harm(before: Lists, after: Mapping[str, tuple[str, ...]], target: str) -> Ha
         shows=float(now.mean()),
         touched=float((was != now).mean()),
         changed=float(other.mean()),
+        rank=_mean_rank(after, target),
     )
+
+
+def _mean_rank(lists: Mapping[str, tuple[str, ...]], target: str) -> float:
+    ranks = [items.index(target) + 1 for items in lists.values() if target in items]
+    return float(np.mean(ranks)) if ranks else 0.0
 
 
 def middling(stream: Sequence[Record], share: float) -> str:

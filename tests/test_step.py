@@ -300,3 +300,35 @@ def test_an_event_without_an_id_is_known_by_where_it_stands() -> None:
     bench = Bench()
     bench.take(bench.arrival(event_id=None))
     assert bench.profiles[0, "ann"].last_event_id == f"{CLICKS}-0-0"
+
+
+def test_a_user_who_repeats_one_item_is_served_but_hardly_counts_for_others() -> None:
+    bench = Bench()
+    for _ in range(30):
+        bench.take(bench.arrival("ann", item_id="i3"))
+    row = bench.replica.items.row("i3")
+    assert bench.profiles[0, "ann"].events_applied == 30
+    assert bench.replica.statistics.counts[row] == 3
+    assert bench.ledgers[0].outcomes[CLICKS] == {"applied": 30}
+
+
+def test_an_order_in_other_words_is_one_record_and_as_many_events_as_it_has_lines() -> None:
+    bench = Bench()
+    order = {
+        "event": "Order Completed",
+        "messageId": "m1",
+        "userId": "ann",
+        "timestamp": FIRST_MS,
+        "properties": {"products": [{"product_id": "i3"}, {"product_id": "i4"}]},
+    }
+    result = bench.take(bench.arrival("ann", value=json.dumps(order).encode()))
+    assert dict(result.outcomes) == {(CLICKS, "applied"): 1}
+    profile = bench.profiles[0, "ann"]
+    assert [past.item_id for past in profile.history] == ["i3", "i4"]
+    assert {past.event_type for past in profile.history} == {"purchase"}
+    again = bench.take(bench.arrival("ann", value=json.dumps(order).encode()))
+    assert dict(again.outcomes) == {(CLICKS, "duplicate"): 1}
+    native = Bench()
+    native.context = replace(native.context, form="native")
+    refused = native.take(native.arrival("ann", value=json.dumps(order).encode()))
+    assert dict(refused.outcomes) == {(CLICKS, "dead_lettered"): 1}

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import OffsetSpec
@@ -168,7 +169,7 @@ def _check_rights(settings: Settings) -> None:
         check_rights(client, "dlq", settings)
 
 
-def _send_one(producer: KafkaProducer, source: str, record: Read) -> object:
+def _send_one(producer: KafkaProducer, source: str, record: Read) -> Any:
     place = f"{record.partition}/{record.offset}"
     return producer.send(
         source,

@@ -189,8 +189,8 @@ def _inserted(
 ) -> tuple[tuple[Interaction, ...], list[LinkRow]]:
     """Put an interaction in its place, and say what that changes about who followed whom."""
     if not history or history[-1].place < interaction.place:
-        rows = _row(1, (*history, interaction), len(history)) if interaction.consuming else []
-        return (*history, interaction)[-HISTORY:], rows
+        longer = (*history, interaction)
+        return longer[-HISTORY:], _row(1, longer, len(history)) if interaction.consuming else []
     place = bisect(history, interaction.place, key=lambda past: past.place)
     after = (*history[:place], interaction, *history[place:])
     rows: list[LinkRow] = []

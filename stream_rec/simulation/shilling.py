@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Literal
 
 Record = dict[str, Any]
-Profile = Literal["random", "average", "bandwagon", "nuke", "flood"]
+Profile = Literal["random", "average", "bandwagon", "nuke", "flood", "crowd"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,8 @@ class Attack:
     random: fillers at random. average: fillers as often as honest users take them, rated as they
     rate them. bandwagon: half of the fillers are the best sellers. nuke: as average, the target
     rated worst and reviewed badly. flood: one user alone, who sends as many events as all the
-    others of a random attack would, every second one on the target.
+    others of a random attack would, every second one on the target. crowd: as average, without the
+    target: new users who want nothing, whose effect is that of any users.
     """
 
     profile: Profile
@@ -70,7 +71,7 @@ def _items(rng: Random, counts: Counter[str], attack: Attack, fillers: int) -> l
     known = sorted(counts)
     if attack.profile == "flood":
         return [attack.target if n % 2 else rng.choice(known) for n in range(fillers + 1)]
-    if attack.profile in ("average", "nuke"):
+    if attack.profile in ("average", "nuke", "crowd"):
         chosen = rng.choices(known, [counts[item] for item in known], k=fillers)
     else:
         chosen = [rng.choice(known) for _ in range(fillers)]
@@ -79,7 +80,8 @@ def _items(rng: Random, counts: Counter[str], attack: Attack, fillers: int) -> l
         chosen[: fillers // 2 + 1] = [
             rng.choice(best) for _ in range(min(fillers, fillers // 2 + 1))
         ]
-    chosen.insert(rng.randrange(len(chosen) + 1), attack.target)
+    target = rng.choice(known) if attack.profile == "crowd" else attack.target
+    chosen.insert(rng.randrange(len(chosen) + 1), target)
     return chosen
 
 

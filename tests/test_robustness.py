@@ -1,0 +1,66 @@
+"""One user in a hundred is there to push an item: what that comes to in everybody else's lists.
+
+`python -m benchmarks shilling` measures more; docs/robustness.md has the table and its causes.
+"""
+
+from functools import cache
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from stream_rec.items import Item, item_of
+from stream_rec.simulation.shilling import PREFIX, Attack, Profile, attacked
+from stream_rec.simulation.shop import Shop
+from tests.attacked import Harm, Lists, harm, last_lists, middling
+
+EVENTS, USERS, SEEDS = 4_000, 400, 2
+MIDDLING = 0.5
+
+
+@cache
+def shop() -> tuple[list[Item], list[dict[str, Any]], Lists]:
+    """Return catalogue, honest stream, and the lists that it leads to."""
+    made = Shop(3, items=300, users=USERS)
+    items = [item_of(record) for record in made.catalogue()]
+    stream = list(made.events(EVENTS, 1_700_000_000_000, 5_000))
+    return items, stream, last_lists(items, stream)
+
+
+def attack(profile: Profile, share: float = 0.01) -> list[Harm]:
+    """Return what an attack came to, once for each seed."""
+    items, stream, before = shop()
+    target = middling(stream, MIDDLING)
+    found = []
+    for seed in range(SEEDS):
+        one = Attack(profile=profile, target=target, share=share, seed=seed)
+        found.append(harm(before, last_lists(items, attacked(stream, one)), target))
+    return found
+
+
+@pytest.mark.parametrize("profile", ["random", "average", "bandwagon", "nuke", "flood"])
+def test_one_attacker_in_a_hundred_hardly_moves_the_lists_of_others(profile: Profile) -> None:
+    found = attack(profile)
+    assert mean(one.rise for one in found) <= 2.0
+    assert mean(one.touched for one in found) <= 0.01
+
+
+def test_the_same_stream_leads_to_the_same_lists() -> None:
+    items, stream, before = shop()
+    assert harm(before, last_lists(items, stream), middling(stream, MIDDLING)).changed == 0.0
+
+
+def test_attackers_are_as_many_as_the_share_says_and_all_want_the_target() -> None:
+    _, stream, _ = shop()
+    target = middling(stream, MIDDLING)
+    honest = {record["user_id"] for record in stream}
+    for profile in ("random", "average", "bandwagon", "nuke"):
+        mixed = attacked(stream, Attack(profile=profile, target=target, share=0.05))
+        theirs = [record for record in mixed if record["user_id"].startswith(PREFIX)]
+        assert [r for r in mixed if not r["user_id"].startswith(PREFIX)] == stream
+        assert [r["timestamp"] for r in mixed] == sorted(r["timestamp"] for r in mixed)
+        attackers = {record["user_id"] for record in theirs}
+        assert len(attackers) == round(0.05 * len(honest))
+        assert {r["user_id"] for r in theirs if r["item_id"] == target} == attackers
+    flood = attacked(stream, Attack(profile="flood", target=target, share=0.05))
+    assert len({r["user_id"] for r in flood if r["user_id"].startswith(PREFIX)}) == 1
