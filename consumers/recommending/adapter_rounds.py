@@ -21,7 +21,6 @@ from consumers.recommending.shadowing import Shadowing, taken_of
 from consumers.recommending.verdicts import Verdicts
 from consumers.settings import Settings
 from consumers.telemetry.adapter_metrics import AdapterMetrics
-from stream_rec.adapters.life import DEFAULT_SCENARIO
 from stream_rec.replica import Replica
 from stream_rec.step import Step
 
@@ -100,7 +99,6 @@ class AdapterRounds:
 
     def _tell(self) -> None:
         spaces = self._replica.spaces
-        self._metrics.serving({DEFAULT_SCENARIO: 0} | spaces.serving)
         self._metrics.spaces.set(len(spaces.made))
         self._metrics.refused.set(len(self._adapters.refused))
         self._metrics.load.set(self._adapters.load_s)

@@ -1,6 +1,7 @@
 """What is counted and timed about adapters, in one recommender.
 
-Labels are scenarios, versions and verdicts. Knows nothing of where the figures come from.
+Labels are scenarios, versions and verdicts; which version serves is told in `quality.py`. Knows
+nothing of where the figures come from.
 """
 
 from collections.abc import Mapping
@@ -12,12 +13,6 @@ class AdapterMetrics:
     """The figures of adapters; on the registry of the program."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._version = Gauge(
-            "stream_rec_adapter_version",
-            "Version that serves a scenario, 0 the frozen model",
-            ["scenario"],
-            registry=registry,
-        )
         self.load = Gauge(
             "stream_rec_adapter_load_seconds",
             "Duration of the last load of a version, in the background",
@@ -58,10 +53,6 @@ class AdapterMetrics:
             ["verdict"],
             registry=registry,
         )
-
-    def serving(self, versions: Mapping[str, int]) -> None:
-        """Say which version serves each scenario."""
-        _replace(self._version, {(name,): float(version) for name, version in versions.items()})
 
     def shadowing(self, found: Mapping[tuple[str, str, int], tuple[int, float]]) -> None:
         """Say how many events were compared for each trial, and their mean difference."""
