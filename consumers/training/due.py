@@ -70,31 +70,39 @@ def _tower_due(clock: Clock, now_ms: int) -> str | None:
     return None
 
 
-def begin(memory: Memory, due: Due, *, now_ms: int) -> Clock:
-    """Note that a round begins and return its clock as it was before."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What a round knows of the log: all up to `offsets`, of which newer than the last is new."""
+
+    since_ms: int  # event time: what the last round of the kind knew
+    newest_ms: int
+    before: dict[str, int]  # offsets of the last round
+    offsets: dict[str, int]
+
+
+def begin(memory: Memory, due: Due, *, now_ms: int) -> Begun:
+    """Note that a round begins; one that never ends leaves the clock where the last one ended."""
     clock = memory.clock(due.scenario, due.kind)
-    before = Clock(
-        events=clock.events,
-        began_ms=clock.began_ms,
-        took_s=clock.took_s,
-        newest_ms=clock.newest_ms,
-        offsets=dict(clock.offsets),
-    )
     clock.attempts += 1
     clock.began_ms = now_ms
     clock.drifted = False
     clock.events = 0
-    clock.offsets = dict(memory.offsets)
     buffer = memory.buffers[due.scenario]
-    clock.newest_ms = max((feedback.timestamp for feedback in buffer), default=-1)
-    return before
+    return Begun(
+        since_ms=clock.newest_ms,
+        newest_ms=max((feedback.timestamp for feedback in buffer), default=-1),
+        before=dict(clock.offsets),
+        offsets=dict(memory.offsets),
+    )
 
 
-def end(memory: Memory, due: Due, *, took_s: float) -> None:
+def end(memory: Memory, due: Due, begun: Begun, *, took_s: float) -> None:
     """Note that a round has come to an end, whatever its outcome."""
     clock = memory.clock(due.scenario, due.kind)
     clock.attempts = 0
     clock.took_s = took_s
+    clock.newest_ms = begun.newest_ms
+    clock.offsets = dict(begun.offsets)
 
 
 FEWEST = 800

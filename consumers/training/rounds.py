@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from consumers.kafka_io.transaction import crash_point
 from consumers.settings import Settings
-from consumers.training.due import Due
+from consumers.training.due import Begun, Due
 from consumers.training.texts import Texts, known_vectors, subset
 from stream_rec.adapters.checkpoint import (
     FORMAT,
@@ -69,8 +69,7 @@ class Job:
     histories: Mapping[str, Sequence[Feedback]]
     start: AdapterVersion | None
     champion: AdapterVersion | None
-    since_ms: int
-    offsets: dict[str, list[int]]
+    begun: Begun
 
     @property
     def text_version(self) -> int:
@@ -141,7 +140,7 @@ class Rounds:
             seed=job.version,
             monotonic=time.monotonic,
             progress=self._progress,
-            since_ms=job.since_ms,
+            since_ms=job.begun.since_ms,
             replay_ratio=job.policy.replay_ratio,
             phase=phases.done,
         )
@@ -264,7 +263,7 @@ def _bundle_of(job: Job, candidate: Candidate, texts: Texts, backbone: Backbone)
         base_model_hash=backbone.model_hash,
         dimension=backbone.dimension,
         items=len(texts.item_ids),
-        offsets=job.offsets,
+        offsets={p: [job.begun.before.get(p, 0), to] for p, to in job.begun.offsets.items()},
         metrics=_finite(candidate.metrics | candidate.verdict.figures),
         policy=msgspec.to_builtins(job.policy),
         code_version=code_version(),

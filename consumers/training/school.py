@@ -95,9 +95,8 @@ class School:
                 self._rounds = Rounds(at_hand.settings, cancelled=at_hand.stopping.is_set)
         champion = at_hand.announced.serving(due.scenario)
         start = self._untainted(champion) if due.kind == "adapter" else champion
-        before = begin(at_hand.memory, due, now_ms=now_ms)
+        begun = begin(at_hand.memory, due, now_ms=now_ms)
         at_hand.save()
-        now = at_hand.memory.clock(due.scenario, due.kind).offsets
         job = Job(
             due=due,
             version=self._next_version(),
@@ -106,8 +105,7 @@ class School:
             histories=at_hand.memory.buffers[due.scenario].histories(),
             start=start,
             champion=champion,
-            since_ms=before.newest_ms,
-            offsets={place: [before.offsets.get(place, 0), to] for place, to in now.items()},
+            begun=begun,
         )
         LOG.info(
             "%s/%d: a round of the %s begins: %s; %d events of %d users, %d items, after %s",
@@ -146,7 +144,7 @@ class School:
             at_hand.metrics.rounds.labels(kind, "failed").inc()
         else:
             self._announce(job, outcome.record)
-        end(at_hand.memory, job.due, took_s=outcome.seconds)
+        end(at_hand.memory, job.due, job.begun, took_s=outcome.seconds)
         at_hand.save()
 
     def _announce(self, job: Job, made: AdapterVersion) -> None:

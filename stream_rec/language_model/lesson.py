@@ -100,14 +100,15 @@ def asked_weights(
 ) -> NDArray[np.float32]:
     """Return how often to ask each item, by how often it was taken lately and before.
 
-    In all, older events count ``replay_ratio`` times as much as fresh ones (at most fully). The
-    square root keeps the most popular items from being all that is asked.
+    In all, older events count ``replay_ratio`` times as much as fresh ones (at most fully), and
+    fully where nothing is fresh. The square root keeps the most popular items from being all that
+    is asked.
 
     >>> asked_weights(np.array([4, 0]), np.array([0, 100]), 1.0).tolist()
     [2.0, 2.0]
     """
     total = max(1, int(older.sum()))
-    share = min(1.0, replay_ratio * float(fresh.sum()) / total)
+    share = min(1.0, replay_ratio * float(fresh.sum()) / total) if fresh.any() else 1.0
     return np.sqrt(fresh + share * older).astype(np.float32)
 
 

@@ -94,14 +94,18 @@ class Learning:
         """How often the trainer was started again."""
         return self._supervisor.restarts().get("trainer-0", 0)
 
-    def kill(self) -> None:
-        """Kill the trainer as a power cut would."""
-        if (pid := self._supervisor.pids().get("trainer-0")) is not None:
+    def kill(self, name: str = "trainer") -> None:
+        """Kill the trainer, or the encoder, as a power cut would."""
+        if (pid := self._supervisor.pids().get(f"{name}-0")) is not None:
             os.kill(pid, signal.SIGKILL)
 
     def crash_next_at(self, point: str) -> None:
         """Let the trainer's next incarnation, and only that one, kill itself at a named point."""
         (self.settings.data_dir / "crash-at-trainer").write_text(point)
+
+    def crash_is_taken(self) -> bool:
+        """Whether an incarnation has been told of the crash asked for last."""
+        return not (self.settings.data_dir / "crash-at-trainer").exists()
 
     def wait(self, condition: Callable[[], Any], within_s: float, what: str) -> Any:
         """Wait for something to be true and return it."""
@@ -148,9 +152,13 @@ class Learning:
     def send_items(self) -> None:
         """Fill the catalogue."""
         for number, text in enumerate(TEXTS):
-            body = json.dumps({"item_id": f"i{number}", "title": text}).encode()
-            self._producer.send(self.topics.items, key=f"i{number}".encode(), value=body)
+            self.send_item(f"i{number}", text)
         self._producer.flush(timeout=20)
+
+    def send_item(self, item_id: str, title: str) -> None:
+        """Put one item into the catalogue."""
+        body = json.dumps({"item_id": item_id, "title": title}).encode()
+        self._producer.send(self.topics.items, key=item_id.encode(), value=body)
 
     def send_events(self, users: range, *, scenario: str = "default") -> int:
         """Let users take what they need; return how many events that was."""
@@ -202,6 +210,29 @@ class Learning:
             self.topics.adapters, key=key, value=msgspec.json.encode(changed), partition=0
         )
         self._producer.flush(timeout=20)
+
+    def promote(self, record: AdapterVersion) -> None:
+        """Let a version serve, as the recommender that owns adapters would."""
+        self.write(record, state="promoted")
+        pointer = LivePointer(
+            scenario=record.scenario,
+            version=record.version,
+            previous=record.champion,
+            changed_at=record.changed_at,
+            reason="by the test",
+        )
+        self._producer.send(
+            self.topics.adapters,
+            key=f"{record.scenario}/live".encode(),
+            value=msgspec.json.encode(pointer),
+            partition=0,
+        )
+        self._producer.flush(timeout=20)
+
+    def vectors(self) -> list[tuple[bytes, bool]]:
+        """Return every record of the vectors, in order: its key and whether it is a vector."""
+        records = read_all(self.settings, self.topics.vectors)
+        return [(record.key, record.value is not None) for record in records]
 
     def _child(self, name: str, address: str) -> Child:
         folder = self.settings.data_dir

@@ -55,8 +55,7 @@ def test_champion_gets_a_new_tower_before_a_rival_is_trained() -> None:
     found = due(memory)
     assert found is not None
     assert found.kind == "tower"
-    begin(memory, found, now_ms=NOW)
-    end(memory, found, took_s=9.0)
+    end(memory, found, begin(memory, found, now_ms=NOW), took_s=9.0)
     found = due(memory)
     assert found is not None
     assert found.kind == "adapter"
@@ -92,8 +91,7 @@ def test_tower_rests_in_proportion_to_what_it_took() -> None:
     memory = remembered(1200)
     found = due(memory)
     assert found is not None
-    begin(memory, found, now_ms=NOW)
-    end(memory, found, took_s=100.0)
+    end(memory, found, begin(memory, found, now_ms=NOW), took_s=100.0)
     memory.clock("default", "tower").events = TOWER_EVERY_EVENTS
     assert due(memory, now_ms=NOW + int(1000 * REST * 100) - 1) is None
     assert due(memory, now_ms=NOW + int(1000 * REST * 100)) is not None
@@ -135,13 +133,15 @@ def test_interrupted_round_is_tried_again_but_not_for_ever() -> None:
     assert due(memory) is not None
 
 
-def test_round_that_begins_knows_what_the_last_one_knew() -> None:
+def test_round_that_begins_knows_what_the_last_one_knew_that_ended() -> None:
     memory = remembered(5000)
     memory.offsets = {"clicks-0": 5000}
     found = Due(scenario="default", kind="adapter", reason="")
-    assert begin(memory, found, now_ms=NOW).newest_ms == -1
-    end(memory, found, took_s=1.0)
+    begun = begin(memory, found, now_ms=NOW)
+    assert (begun.since_ms, begun.newest_ms, begun.before) == (-1, 4999, {})
+    end(memory, found, begun, took_s=1.0)
     memory.offsets = {"clicks-0": 7000}
-    before = begin(memory, found, now_ms=NOW)
-    assert (before.newest_ms, before.offsets) == (4999, {"clicks-0": 5000})
-    assert memory.clock("default", "adapter").offsets == {"clicks-0": 7000}
+    for _ in range(2):  # the first is killed
+        begun = begin(memory, found, now_ms=NOW)
+        assert (begun.since_ms, begun.before) == (4999, {"clicks-0": 5000})
+        assert begun.offsets == {"clicks-0": 7000}

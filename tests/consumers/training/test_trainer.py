@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from consumers.kafka_io.clients import admin
+from consumers.kafka_io.topics import topic_ids
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
+from consumers.training.memory import Memory, read_memory
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.items import text_hash
 from stream_rec.language_model.backbone import Backbone
@@ -67,6 +70,63 @@ def test_feedback_becomes_a_tower_that_serves_and_an_adapter_in_shadow(
     assert all(path.name.isdecimal() for path in bundles(learning.settings))
 
 
+def test_new_items_are_read_with_the_adapter_too_and_it_ends_where_a_pupil_is_erased(
+    learning: Learning,
+) -> None:
+    learning.set_policy("default", every_events=700)
+    learning.wait_ready()
+    learning.send_events(range(160))
+    adapter = learning.wait(
+        lambda: learning.version(kind="adapter", state="shadow"), SOON_S, "no adapter in shadow"
+    )
+    under = f"{adapter.text_version}/".encode()
+    learning.send_item("new", "quiet cable of loud")
+    learning.wait(lambda: (under + b"new", True) in learning.vectors(), SOON_S, "not encoded")
+    assert (b"0/new", True) in learning.vectors()
+    assert [k for k, _ in learning.vectors() if k.startswith(under)] == [under + b"new"], (
+        "what the bundle holds is not encoded again"
+    )
+
+    learning.kill("encoder")
+    before = len(learning.vectors())
+    learning.send_item("newer", "the game of loud")
+    learning.wait(lambda: (under + b"newer", True) in learning.vectors(), SOON_S, "not encoded")
+    assert sorted(learning.vectors()[before:]) == [(b"0/newer", True), (under + b"newer", True)], (
+        "a restart encodes nothing twice"
+    )
+
+    learning.promote(adapter)
+    learning.erase("u1")
+    told = f"a user was erased; adapters that learned from them: [{adapter.version}]"
+    learning.wait(lambda: any(told in line for line in learning.lines), SOON_S, "not marked")
+    learning.send_events(range(160, 300))
+    following = learning.wait(
+        lambda: learning.version(kind="adapter", state="shadow"), SOON_S, "no next adapter"
+    )
+    anew = f"default/{following.version}: a round of the adapter begins"
+    assert any(anew in line and "after the frozen model" in line for line in learning.lines)
+    for buffer in remembered(learning).buffers.values():
+        assert not buffer.history("u1")
+        assert buffer.history("u2")
+
+    learning.write(following, state="rejected")
+    gone = f"{following.text_version}/late".encode()
+    learning.send_item("late", "a case for the fan")
+    learning.wait(lambda: (under + b"late", True) in learning.vectors(), SOON_S, "not encoded")
+    assert (gone, True) not in learning.vectors()
+
+
+def remembered(learning: Learning) -> Memory:
+    """Return what the trainer has stored."""
+    client = admin(learning.settings)
+    topics = learning.topics
+    ids = topic_ids(client, (topics.clicks, topics.reviews, topics.erasures))
+    client.close()
+    memory = read_memory(learning.settings.folder("trainer") / "memory", ids)
+    assert memory is not None
+    return memory
+
+
 def owner_rejects(learning: Learning) -> None:
     """Decide on whatever is in shadow, as the recommender that owns adapters would."""
     while (tried := learning.version(state="shadow")) is not None:
@@ -100,27 +160,32 @@ def test_kill_in_any_phase_leaves_nothing_torn_and_learning_goes_on(
     learning.wait_ready()
     learning.send_events(range(160))
     learning.wait(lambda: learning.version(kind="adapter"), SOON_S, "no adapter")
-    sent = 160
-    for point in POINTS:
-        owner_rejects(learning)
-        newest = max(learning.told().versions)
-        before = learning.restarts
-        learning.crash_next_at(point)
-        learning.kill()
-        learning.send_events(range(sent, sent + 40))
-        sent += 40
-        learning.wait(lambda at=before: learning.restarts >= at + 2, SOON_S, f"no crash at {point}")
+    learning.crash_next_at(POINTS[0])
+    learning.kill()
+    for number, point in enumerate(POINTS):
+        learning.wait(learning.crash_is_taken, SOON_S, "not started again")
+        if number + 1 < len(POINTS):  # for the incarnation that follows this one
+            learning.crash_next_at(POINTS[number + 1])
+        learning.send_events(range(160 + 40 * number, 200 + 40 * number))
+
+        def crashed(wanted: int = number + 2) -> bool:
+            owner_rejects(learning)
+            return learning.restarts >= wanted
+
+        learning.wait(crashed, SOON_S, f"no crash at {point}")
         check_whole(learning, causal)
-        learning.wait(
-            lambda after=newest: any(
-                made.version > after and made.kind == "adapter"
-                for made in learning.told().versions.values()
-            ),
-            SOON_S,
-            f"no adapter after a kill at {point}",
-        )
-        check_whole(learning, causal)
-    assert learning.restarts == 2 * len(POINTS), "a point was never passed, or passed twice"
+    newest = max(learning.told().versions)
+    learning.send_events(range(1000, 1040))
+    learning.wait(
+        lambda: any(
+            made.version > newest and made.kind == "adapter"
+            for made in learning.told().versions.values()
+        ),
+        SOON_S,
+        "learning does not go on",
+    )
+    check_whole(learning, causal)
+    assert learning.restarts == len(POINTS) + 1
     learning.wait(
         lambda: not any(path.name.endswith(".unfinished") for path in bundles(learning.settings)),
         SOON_S,
