@@ -1,4 +1,4 @@
-"""Exchange what each worker learns online: re-rankers, and the judge of review texts.
+"""Exchange what each worker learns online: re-rankers, the judge of review texts, explored places.
 
 About once a second a worker writes its own weights to a compacted topic, outside of every
 transaction, and goes on from the average of all workers that wrote lately, each weighed by its own
@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 
 from stream_rec.errors import StateRejected
 from stream_rec.profiles.sentiment import Sentiment
+from stream_rec.ranking.exploration import Exploration
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.replica import Replica
 
@@ -20,8 +21,8 @@ from stream_rec.replica import Replica
 class Learners:
     """The learners of one worker and the newest words of the others; used by the loop's thread.
 
-    Keys are `<kind>/<scenario>/<slot>`. The sentiment of others is only taken by a worker that has
-    none of its own: averages of it would count the same reviews twice.
+    Keys are `<kind>/<scenario>/<slot>`. Sentiment and exploration of others are only taken by a
+    worker that has none of its own: sums of them would count the same events twice.
     """
 
     def __init__(self, producer: KafkaProducer, topic: str, slot: int, replica: Replica) -> None:
@@ -32,9 +33,11 @@ class Learners:
         self._others: dict[str, dict[str, tuple[int, Reranker]]] = {}
         self._own: dict[str, Reranker] = {}
         self._sentiments: dict[str, Sentiment] = {}
+        self._explorations: dict[str, Exploration] = {}
+        self._explored = b""
         self._written: dict[str, int] = {}
         self._next_ms = 0
-        self._next_sentiment_ms = 0
+        self._next_slow_ms = 0
         self._live = False
 
     def take(self, record: Any) -> None:
@@ -46,6 +49,8 @@ class Learners:
         try:
             if kind == SENTIMENT:
                 self._sentiments[slot] = Sentiment.from_bytes(record.value)
+            elif kind == EXPLORATION:
+                self._explorations[slot] = Exploration.from_bytes(record.value)
             elif kind == RERANKER and slot == self._slot:
                 self._own[scenario] = Reranker.from_bytes(record.value)
             elif kind == RERANKER:
@@ -70,8 +75,14 @@ class Learners:
         elif self._sentiments:
             self._replica.sentiment = Sentiment.merged(self._sentiments.values())
         self._written[SENTIMENT] = self._replica.sentiment.observations
+        if self._slot in self._explorations:
+            self._replica.exploration = self._explorations[self._slot]
+        elif self._explorations:
+            self._replica.exploration = Exploration.merged(self._explorations.values())
+        self._explored = self._replica.exploration.to_bytes()
         self._own = {}
         self._sentiments = {}
+        self._explorations = {}
 
     def exchange(self, now_ms: int) -> None:
         """Write what was learned since the last time, and take the others' in; once a second."""
@@ -86,16 +97,23 @@ class Learners:
             lately = [known for at, known in others.values() if at > now_ms - FORGOTTEN_MS]
             if lately:
                 own.adopt(Reranker.merged([own, *lately]))
+        if now_ms >= self._next_slow_ms:
+            self._next_slow_ms = now_ms + SLOW_EVERY_MS
+            self._exchange_slowly()
+
+    def _exchange_slowly(self) -> None:
         sentiment = self._replica.sentiment
-        if now_ms >= self._next_sentiment_ms:
-            self._next_sentiment_ms = now_ms + SENTIMENT_EVERY_MS
-            if sentiment.observations != self._written.get(SENTIMENT, 0):
-                self._written[SENTIMENT] = sentiment.observations
-                self._write(f"{SENTIMENT}//{self._slot}", sentiment.to_bytes())
+        if sentiment.observations != self._written.get(SENTIMENT, 0):
+            self._written[SENTIMENT] = sentiment.observations
+            self._write(f"{SENTIMENT}//{self._slot}", sentiment.to_bytes())
+        explored = self._replica.exploration.to_bytes()
+        if explored != self._explored:
+            self._explored = explored
+            self._write(f"{EXPLORATION}//{self._slot}", explored)
 
     def close(self) -> None:
         """Write the last words."""
-        self._next_ms = self._next_sentiment_ms = 0
+        self._next_ms = self._next_slow_ms = 0
         self.exchange(1)
         self._producer.close(timeout=3)
 
@@ -107,8 +125,8 @@ class Learners:
 
 
 LOG = logging.getLogger(__name__)
-RERANKER, SENTIMENT = "reranker", "sentiment"
+RERANKER, SENTIMENT, EXPLORATION = "reranker", "sentiment", "exploration"
 EXCHANGE_EVERY_MS = 1_000
-SENTIMENT_EVERY_MS = 10_000
+SLOW_EVERY_MS = 10_000  # what is larger, and changes less
 # A worker silent for this long has left or died; its share is learned by others now.
 FORGOTTEN_MS = 30_000

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from consumers.recommending.learners import FORGOTTEN_MS, Learners
+from stream_rec.events import Event
 from stream_rec.profiles.sentiment import Sentiment
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.replica import Replica
@@ -120,3 +121,26 @@ def test_judge_of_reviews_comes_back(
     assert after is not None
     assert after < before
     assert isinstance(later.sentiment, Sentiment)
+
+
+def test_what_exploring_taught_and_lists_not_seen_yet_survive_a_restart(
+    learners: Learners, replica: Replica, written: Written
+) -> None:
+    event = {"event_id": "e", "event_type": "click", "user_id": "u", "item_id": "i"}
+    learners.restore()
+    replica.exploration.published("r1", {1: 5, 2: 3})
+    replica.exploration.learn(
+        Event(**event, timestamp=NOW_MS, recommendation_id="r1", position=1)  # type: ignore[arg-type]
+    )
+    learners.exchange(NOW_MS)
+    ((key, value),) = [(k, v) for k, v in written if k.startswith(b"exploration/")]
+    assert key == b"exploration//0"
+    learners.exchange(NOW_MS + 60_000)
+    assert [k for k, _ in written].count(key) == 1  # nothing new, nothing written
+
+    again = Replica()
+    heir = Learners(Written(), "t", 0, again)  # type: ignore[arg-type]
+    heir.take(record(key.decode(), value))
+    heir.restore()
+    assert again.exploration.rates.tolist() == replica.exploration.rates.tolist()
+    assert again.exploration.rates[5] > again.exploration.rates[3]
