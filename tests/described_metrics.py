@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from consumers.telemetry.adapter_metrics import AdapterMetrics
 from consumers.telemetry.merged_metrics import registry_of
 from consumers.telemetry.metrics import EncoderMetrics, RecommenderMetrics
 from consumers.telemetry.quality import Quality
@@ -51,6 +52,7 @@ def described() -> dict[str, Described]:
 def registries() -> dict[str, CollectorRegistry]:
     recommender = RecommenderMetrics()
     Quality(Replica(), recommender.registry)
+    AdapterMetrics(recommender.registry)
     return {
         "recommender": recommender.registry,
         "encoder": EncoderMetrics().registry,
