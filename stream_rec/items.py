@@ -76,9 +76,14 @@ def item_of(record: dict[str, Any]) -> Item:
 def item_text(item: Item) -> str:
     """Return what a language model reads of an item; empty when there is nothing to read.
 
+    Categories alone are nothing to read: all items of a category would stand in one place, and
+    what they have in common the label experts know already.
+
     >>> item_text(Item(item_id="i", title="Quiet fan", brand="Acme", categories=("Home",)))
     'Quiet fan | Acme | Home'
     """
+    if not (item.title or item.description or item.brand or item.tags):
+        return ""
     labels = ", ".join(dict.fromkeys((*item.categories, *item.tags)))
     parts = (
         (item.title or "")[:_TITLE_CHARACTERS],

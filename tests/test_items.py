@@ -135,6 +135,11 @@ def test_an_item_without_words_has_no_text() -> None:
     assert item_text(parsed(price=3.0, available=False)) == ""
 
 
+def test_categories_alone_say_nothing_to_a_language_model() -> None:
+    assert item_text(parsed(categories=["Strings"])) == ""
+    assert item_text(parsed(categories=["Strings"], tags=["steel"])) == "Strings, steel"
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
