@@ -113,13 +113,14 @@ class Exposure:
             self._window = longer
         np.add.at(self._window[0], rows, 1.0)
 
-    def forget(self, user_id: str | None = None) -> None:
-        """Forget the lists of a user, or all: another worker may have made newer ones."""
-        if user_id is None:
-            self._newest.clear()
-            return
-        for key in [key for key in self._newest if key[0] == user_id]:
-            del self._newest[key]
+    def forget(self, user_id: str, scenarios: Iterable[str]) -> None:
+        """Forget a user's lists in some scenarios."""
+        for scenario in scenarios:
+            self._newest.pop((user_id, scenario), None)
+
+    def forget_all(self) -> None:
+        """Forget all lists: another worker may have made newer ones."""
+        self._newest.clear()
 
     def who_sees(self, rows: NDArray[np.int32], scenario: str) -> list[str]:
         """Return the users whose remembered lists show any of the rows."""

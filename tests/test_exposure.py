@@ -55,9 +55,9 @@ def test_the_memory_of_lists_is_bounded_and_forgets_the_oldest(exposure: Exposur
 
 def test_a_forgotten_user_is_judged_no_more(exposure: Exposure) -> None:
     exposure.show([Shown(user, "default", ["i0"], 1) for user in "ab"], COUNTS)
-    exposure.forget("a")
+    exposure.forget("a", ["elsewhere", "default"])
     assert (judged(exposure, "a", "i0"), judged(exposure, "b", "i0")) == ([], [(True, False)])
-    exposure.forget()
+    exposure.forget_all()
     assert len(exposure) == 0
 
 

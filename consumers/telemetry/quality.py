@@ -52,7 +52,7 @@ class Quality(Collector):
         """Count what one transaction brought: first its events, judged by older lists."""
         if result is not None:
             for _, user_id in result.erased:
-                self.exposure.forget(user_id)
+                self.exposure.forget(user_id, self._replica.scenarios)
             for hit, new in self.exposure.judge(self._taken(result), everyone=DEFAULT_USER):
                 self.drift.update(hit, new)
         shown = (
@@ -71,7 +71,7 @@ class Quality(Collector):
 
     def taken_over(self) -> None:
         """Forget the lists: other workers may have made newer ones."""
-        self.exposure.forget()
+        self.exposure.forget_all()
 
     def look(self, made_at: Mapping[str, int], now_ms: int) -> None:
         """Bring up to date what is not counted as it happens; call it about once a second.
