@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rec.errors import InvalidRecord
-from stream_rec.events import parse_event
+from stream_rec.events import parse_events
 from stream_rec.items import Item, item_text, text_hash
 
 
@@ -59,17 +59,18 @@ class ReviewVectors:
     def take_review(self, record: Any) -> None:
         """Queue the words of a review of an item without words; others are passed over."""
         try:
-            event = parse_event(record.value, key=record.key, kind="review", source="review")
+            events = parse_events(
+                record.value,
+                key=record.key,
+                kind="review",
+                source="review",
+                headers=tuple(getattr(record, "headers", None) or ()),
+            )
         except InvalidRecord:  # the recommender sends it to the dead letters
             return
-        if event.item_id not in self._wordless or not event.words:
-            return
-        number = self._queued.get(event.item_id, 0)
-        if number < MOST_OF_AN_ITEM and len(self._waiting) < MOST_WAITING:
-            self._queued[event.item_id] = number + 1
-            self._arrived += 1
-            entry = (number, self._arrived, event.item_id, event.words[:MOST_CHARACTERS])
-            heapq.heappush(self._waiting, entry)
+        for event in events:
+            if event.item_id in self._wordless and event.words:
+                self._waiting.append((event.item_id, event.words[:MOST_CHARACTERS]))
 
     def encode(self, most: int, encoded: Callable[[Sequence[str]], NDArray[np.float32]]) -> int:
         """Take up to `most` reviews into the means; `encoded` maps texts to unit vectors, (n, d).

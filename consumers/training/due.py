@@ -110,7 +110,7 @@ FEWEST = 800
 FEWEST_OF_ITS_OWN = 1000
 FEWEST_NEW = 100
 # In units of the policy's `shadow_events`: how long a trial keeps the champion as it is.
-PATIENCE = 2.0
+PATIENCE = 3.0
 TOWER_EVERY_EVENTS = 500
 TOWER_EVERY_S = 30.0
 # A tower rests this many times as long as it took, so that it takes a fifth of a core at most.

@@ -114,7 +114,7 @@ class Rounds:
             seconds = time.monotonic() - started
             return Outcome(due=job.due, record=None, reason=str(error), seconds=seconds)
         seconds = time.monotonic() - started
-        metrics = record.metrics | {"seconds": round(seconds, 1)}
+        metrics = record.metrics | {"seconds": round(seconds, 1), "phases": phases.seconds}
         record = msgspec.structs.replace(record, metrics=metrics)
         return Outcome(due=job.due, record=record, reason=record.reason, seconds=seconds)
 
@@ -223,13 +223,15 @@ class _Phases:
         self._name = f"{job.due.scenario}/{job.version} ({job.due.kind})"
         self._cancelled = cancelled
         self._last = time.monotonic()
+        self.seconds: dict[str, float] = {}
 
     def done(self, what: str) -> None:
         now = time.monotonic()
         LOG.info("%s: %s, %.1f s", self._name, what, now - self._last)
+        phase = "_".join(word for word in what.split() if word.isalpha())
+        self.seconds[phase] = round(now - self._last, 2)
         self._last = now
-        words = [word for word in what.split() if word.isalpha()]
-        crash_point("round_" + "_".join(words))
+        crash_point(f"round_{phase}")
         if self._cancelled():
             raise Cancelled
 

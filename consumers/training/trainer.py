@@ -46,7 +46,7 @@ from stream_rec.errors import (
     NewerFormat,
     StateRejected,
 )
-from stream_rec.events import Kind, parse_event
+from stream_rec.events import Kind, parse_events
 from stream_rec.policy import Policies
 
 
@@ -214,24 +214,27 @@ class Trainer:
 
     def _take_event(self, record: Any, kind: Kind) -> None:
         try:
-            source = f"{record.topic}-{record.partition}-{record.offset}"
-            event = parse_event(
-                record.value, key=record.key, kind=kind, source=source, append_ms=record.timestamp
+            events = parse_events(
+                record.value,
+                key=record.key,
+                kind=kind,
+                source=f"{record.topic}-{record.partition}-{record.offset}",
+                append_ms=record.timestamp,
+                headers=tuple(record.headers or ()),
+                form=self.settings.format,
             )
         except InvalidRecord:  # the recommender sends it to the dead letters
             self.metrics.events.labels("refused").inc()
             return
-        signals = self.at_hand.policies.effective(event.scenario).policy.signals
-        feedback = feedback_of(event, signals)
-        if feedback is not None and self.names.keyed:
-            name = self.names.of(event.user_id)
-            feedback = msgspec.structs.replace(feedback, user_id=name)
-        if feedback is None:
-            self.metrics.events.labels("without feedback").inc()
-        elif self.at_hand.memory.take(event.scenario, feedback):
-            self.metrics.events.labels("learnable").inc()
-        else:
-            self.metrics.events.labels("erased").inc()
+        for event in events:
+            signals = self.at_hand.policies.effective(event.scenario).policy.signals
+            feedback = feedback_of(event, signals)
+            if feedback is None:
+                self.metrics.events.labels("without feedback").inc()
+            elif self.at_hand.memory.take(event.scenario, feedback):
+                self.metrics.events.labels("learnable").inc()
+            else:
+                self.metrics.events.labels("erased").inc()
 
     def _take_erasure(self, record: Any) -> None:
         try:
