@@ -83,7 +83,7 @@ class Spaces:
     def finish(self, space: Space) -> None:
         """Take a space that was built; nothing is served from it yet."""
         loading = self._loading.pop(space.version)
-        loading.finish(space, self._arrived.get(loading.text_version, {}))
+        loading.finish(space)
         if space.texts is not None:
             self._texts[space.text_version] = space.texts
         self.made[space.version] = space
@@ -126,7 +126,7 @@ class Spaces:
                 space.place_text(row, vector)
         for loading in self._loading.values():
             if loading.text_version == version:
-                loading.late[item_id] = None
+                loading.late[item_id] = found
 
     def drop_text(self, version: int, item_id: str) -> None:
         """Note that a vector was withdrawn; one that a table holds stays until its item changes."""

@@ -137,7 +137,7 @@ class Space:
             self.texts.put(row, hashed, text)
 
 
-Arrived = tuple[int, NDArray[np.float16] | None]
+Arrived = tuple[int, NDArray[np.floating] | None]
 """The hash of a text and its vector, as they came after a bundle."""
 
 
@@ -155,7 +155,7 @@ class Loading:
     shared: Texts | None  # of the same text version, in use already; for version 0 the frozen ones
     arrived: Mapping[str, Arrived]
     pause: Callable[[float], object] = time.sleep
-    late: dict[str, None] = field(default_factory=dict)
+    late: dict[str, Arrived] = field(default_factory=dict)
 
     def build(self, checkpoint: Checkpoint, *, eager: bool = True) -> Space:
         """Make the space; `eager` finds all neighbours before it serves, resting in between.
@@ -192,16 +192,12 @@ class Loading:
             self.pause(time.monotonic() - started)
         return space
 
-    def finish(self, space: Space, arrived: Mapping[str, Arrived]) -> None:
+    def finish(self, space: Space) -> None:
         """Put in what came while the space was built; called by the loop's thread."""
-        texts = self.shared or space.texts
-        for item_id in self.late:
+        for item_id, (hashed, vector) in self.late.items():
             row = self.items.row(item_id)
-            hashed, vector = arrived.get(item_id, (0, None))
-            if space.texts is not None and texts is not self.shared:
+            if space.texts is not None and space.texts is not self.shared:
                 space.texts.put(row, hashed, vector)
-            elif texts is not None:
-                vector = texts.table.came(np.array([row]))[0]
             space.place_text(row, vector)
         for item_id in [name for name in space.strangers if self.items.row(name) >= 0]:
             space.meet(item_id, self.items.row(item_id))
@@ -249,7 +245,7 @@ class Loading:
                 self.pause(0.001)
 
 
-def _fits(vector: NDArray[np.float16] | None, dimension: int) -> bool:
+def _fits(vector: NDArray[np.floating] | None, dimension: int) -> bool:
     return vector is not None and vector.shape == (dimension,)
 
 

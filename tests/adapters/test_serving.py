@@ -203,6 +203,19 @@ def test_a_hundred_swaps_leak_no_memory() -> None:
     assert resident() - before < 12e6
 
 
+def test_frozen_vectors_that_come_while_a_tower_is_built_over_them_are_placed() -> None:
+    replica = Replica()
+    for number in range(4):
+        replica.put_item(item(number))
+    loading = replica.spaces.begin(3, 0, replica.items, replica.frozen_texts())
+    space = loading.build(bundle(3, noise(4), text_version=0, ids=["a", "b", "c", "d"]))
+    text = noise(1, 6)[0]
+    replica.put_text_vector("i2", text_hash(item_text(item(2))), text)
+    replica.spaces.finish(space)
+    placed = space.placed.came(np.array([replica.items.row("i2")]))[0]
+    assert float(placed @ text) > 0.99 * float(np.linalg.norm(text))
+
+
 def resident() -> float:
     """Return the memory of this process in bytes."""
     with open("/proc/self/statm", encoding="ascii") as file:
