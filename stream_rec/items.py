@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from stream_rec import record_fields as fields
+from stream_rec.aliases.item_words import item_in_our_words
 from stream_rec.errors import InvalidRecord
 
 MAX_LABELS = 32
@@ -37,7 +38,8 @@ def parse_item(value: bytes, *, key: bytes | None) -> Item:
     Raises:
         InvalidRecord: not a JSON object, no usable item_id, or a key that is not the item_id.
     """
-    item = item_of(fields.decode_object(value, unique=(b'"item_id"',)))
+    record = fields.decode_object(value, unique=(b'"item_id"', b'"ItemId"'))
+    item = item_of(item_in_our_words(record))
     if key is None or key != item.item_id.encode():
         msg = "the record's key must be its item_id"
         raise InvalidRecord(msg, stage="key")

@@ -256,8 +256,17 @@ def _json(*records: dict[str, Any]) -> Callable[[], list[bytes]]:
     return lambda: [json.dumps(record).encode() for record in records]
 
 
+def _item_seeds() -> list[bytes]:
+    own = Path(__file__).parent / "aliases" / "items.jsonl"
+    return [json.dumps(ITEM).encode(), *own.read_bytes().splitlines()]
+
+
 def _spoken_seeds() -> list[bytes]:
-    files = sorted((Path(__file__).parent / "aliases").glob("*.jsonl"))
+    files = [
+        file
+        for file in sorted((Path(__file__).parent / "aliases").glob("*.jsonl"))
+        if file.stem in FORMATS
+    ]
     lines = [line for file in files for line in file.read_bytes().splitlines()]
     forms = {file.stem: bytes([FORMATS.index(file.stem)]) for file in files}
     own = [forms[file.stem] + file.read_bytes().splitlines()[0] for file in files]
@@ -271,7 +280,7 @@ DECODERS = (
             share=4),
     Decoder(name="erasures", decode=_erasure, errors=RECORD,
             seeds=_json({"user_id": "u1", "timestamp": 1763790285})),
-    Decoder(name="items", decode=_item, seeds=_json(ITEM), errors=RECORD, share=2),
+    Decoder(name="items", decode=_item, seeds=_item_seeds, errors=RECORD, share=2),
     Decoder(name="policies", decode=_policy, seeds=_json(POLICY), errors=(InvalidPolicy,), share=2),
     Decoder(name="profiles", decode=_profile, seeds=_profile_seeds, errors=STATE),
     Decoder(name="marks", decode=wire.decode_marker, errors=STATE,
