@@ -141,7 +141,8 @@ class Replay:
         self.marks[user_id] = erased.marker
         self.profiles.pop(user_id, None)
         self.newest.pop(user_id, None)
-        self._staleness.forget(0, user_id)
+        for scenario in erased.scenarios:
+            self._staleness.forget(Place(0, user_id, scenario))
         self._digest.update(msgspec.json.encode((user_id, erased.marker)))
 
     def _keep(self, profiles: Iterable[Profile], lists: Sequence[TopList]) -> None:

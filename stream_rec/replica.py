@@ -4,7 +4,7 @@ It is mutable and changes only through the methods here, each one the arrival of
 record. Knows no user and no topic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,9 +108,9 @@ class Replica:
         if scenario != "*":
             self.scenarios.add(scenario)
 
-    def forget_user(self, user_id: str) -> None:
+    def forget_user(self, user_id: str, scenarios: Iterable[str]) -> None:
         """Drop what is remembered of a user's lists; nothing else here knows users."""
-        self.views.impressions.forget(user_id)
+        self.views.impressions.forget(user_id, scenarios)
 
     def reranker(self, scenario: str) -> Reranker:
         """Return the scenario's re-ranker; for a scenario without one, fresh start weights."""

@@ -41,10 +41,9 @@ class Staleness:
         self._made[place] = (generated_ms, active_ms)
         self._made.move_to_end(place)
 
-    def forget(self, partition: int, user_id: str) -> None:
-        """Drop a user's lists."""
-        for place in [p for p in self._made if p.user_id == user_id and p.partition == partition]:
-            del self._made[place]
+    def forget(self, place: Place) -> None:
+        """Drop one list, if it is known."""
+        self._made.pop(place, None)
 
     @property
     def oldest_ms(self) -> int | None:

@@ -236,7 +236,7 @@ class _Folding:
         if done.profile is not None:
             self.result.profiles[place] = done.profile
             self.touched[place] = scenarios_of(done.profile.history)
-        self.replica.forget_user(erasure.user_id)
+        self.replica.forget_user(erasure.user_id, done.scenarios)
         counted.erased_at = max(counted.erased_at, self.context.now_ms)
         return "applied"
 

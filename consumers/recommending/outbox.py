@@ -4,9 +4,11 @@ Each partition that is touched gets its profiles, then its standing (ledger and 
 that order, so the last changelog record of a transaction tells how far it went. Knows no clients.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from kafka import TopicPartition
 
 from consumers.kafka_io.dead_letters import DeadLetter, dead_letter_record
@@ -115,29 +117,16 @@ def seal(
         for partition, made in outbox.lists
     ]
     stored: dict[int, list[StoredProfile]] = {number: [] for number in sorted(outbox.touched)}
-    for (partition, user_id), profile in outbox.profiles.items():
-        value = encode_profile(profile, store.names)
-        stored[partition].append(StoredProfile(profile=profile, value=value))
-        old, name = store.name(partition, user_id).encode(), store.names.of(user_id).encode()
-        if old != name:  # found under an older key: it moves
-            gone = Outgoing(topic=topics.profiles, partition=partition, key=old, value=None)
-            records.append(gone)
-        records.append(Outgoing(topic=topics.profiles, partition=partition, key=name, value=value))
+    records += _profiles(outbox, topics, store, stored)
     notes = {n: note for n in stored if stored[n] and (note := new_note(store, n)) is not None}
     notes |= {n: note for n, note in outbox.notes.items() if not stored[n]}
-    for number, note in notes.items():
-        record = Outgoing(topic=topics.profiles, partition=number, key=KEYS_KEY, value=note)
-        records.append(record)
+    records += [_changed(topics, number, KEYS_KEY, note) for number, note in notes.items()]
     standings, offsets = {}, {}
     for number in stored:
         ledger = outbox.ledgers[number]
         standing = Standing(ledger=ledger, judged=dict(judged) if number == 0 else {})
         standings[number] = encode_standing(standing)
-        records.append(
-            Outgoing(
-                topic=topics.profiles, partition=number, key=LEDGER_KEY, value=standings[number]
-            )
-        )
+        records.append(_changed(topics, number, LEDGER_KEY, standings[number]))
         for topic, offset in ledger.next_offsets.items():
             offsets[TopicPartition(topic, number)] = offset
     if outbox.facts is not None:
@@ -156,6 +145,30 @@ def seal(
         erased=forgotten,
         notes=notes,
     )
+
+
+def _profiles(
+    outbox: Outbox, topics: Topics, store: ProfileStore, stored: dict[int, list[StoredProfile]]
+) -> list[Outgoing]:
+    """Encode the profiles, into `stored` too; one found under an older name leaves it."""
+    records, moved = [], set()
+    for (partition, user_id), profile in outbox.profiles.items():
+        value = encode_profile(profile, store.names)
+        stored[partition].append(StoredProfile(profile=profile, value=value))
+        old, name = store.name(partition, user_id).encode(), store.names.of(user_id).encode()
+        if old != name:
+            records.append(_changed(topics, partition, old, None))
+            moved.add(partition)
+        records.append(_changed(topics, partition, name, value))
+    if moved:  # the broker is to clean their old names as it does those of the forgotten
+        now_ms = time.time_ns() // 1_000_000
+        ledgers = {n: msgspec.structs.replace(outbox.ledgers[n], erased_at=now_ms) for n in moved}
+        outbox.ledgers = {**outbox.ledgers, **ledgers}
+    return records
+
+
+def _changed(topics: Topics, partition: int, key: bytes, value: bytes | None) -> Outgoing:
+    return Outgoing(topic=topics.profiles, partition=partition, key=key, value=value)
 
 
 def merge(

@@ -238,8 +238,8 @@ class Recommender:
         applied = 0
         if result is not None:
             applied = sum(n for (_, kind), n in result.outcomes.items() if kind == "applied")
-        for place in outbox.erased:
-            self.spare.forget(*place)
+        for place, erased in outbox.erased.items():
+            self.spare.forget(*place, erased.scenarios)
         self.spare.committed(outbox.profiles, applied=applied)
         took = time.monotonic() - started
         self.metrics.commit.observe(took)

@@ -86,17 +86,13 @@ class SpareTime:
         for (partition, _), profile in profiles.items():
             self._note(partition, profile)
 
-    def forget(self, partition: int, user_id: str) -> None:
-        """Drop the lists of a user who was forgotten."""
-        self._staleness.forget(partition, user_id)
-
-        def theirs(place: Place) -> bool:
-            return (place.partition, place.user_id) == (partition, user_id)
-
-        self._noted = {place: made for place, made in self._noted.items() if not theirs(place)}
-        self._owed_from = {place: ms for place, ms in self._owed_from.items() if not theirs(place)}
-        self._owed = [entry for entry in self._owed if not theirs(entry[1])]
-        heapq.heapify(self._owed)
+    def forget(self, partition: int, user_id: str, scenarios: Iterable[str]) -> None:
+        """Drop the lists of a user who was forgotten; many may be at one go."""
+        for scenario in scenarios:
+            place = Place(partition, user_id, scenario)
+            self._staleness.forget(place)
+            self._noted.pop(place, None)
+            self._owed_from.pop(place, None)
 
     def made_at(self) -> dict[str, int]:
         """Return when the oldest and the middle list were made, in ms; nothing until known."""

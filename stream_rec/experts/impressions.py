@@ -5,6 +5,7 @@ spares describing candidates twice). Forgotten lists cost nothing but the work o
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -39,10 +40,10 @@ class Impressions:
         if len(self._newest) > self._most:
             self._newest.popitem(last=False)
 
-    def forget(self, user_id: str) -> None:
-        """Drop a user's lists in every scenario."""
-        for place in [place for place in self._newest if place[0] == user_id]:
-            del self._newest[place]
+    def forget(self, user_id: str, scenarios: Iterable[str]) -> None:
+        """Drop a user's lists."""
+        for scenario in scenarios:
+            self._newest.pop((user_id, scenario), None)
 
     def find(self, profile: Profile, scenario: str) -> Impression | None:
         """Return the list that was made from this very profile, if it is remembered."""
