@@ -89,7 +89,7 @@ class Sealed:
     offsets: dict[TopicPartition, int]
     stored: dict[int, list[StoredProfile]]
     standings: dict[int, bytes]
-    erased: dict[int, dict[str, Erased]]
+    erased: dict[tuple[int, str], Erased]
     notes: dict[int, bytes]
 
 
@@ -134,15 +134,12 @@ def seal(
         records.append(Outgoing(topic=topics.statistics, partition=0, key=None, value=value))
     records += [dead_letter_record(x, limit=limits[x.topic]) for x in outbox.letters]
     records += outbox.records
-    forgotten: dict[int, dict[str, Erased]] = {number: {} for number in stored}
-    for (partition, user_id), erased in outbox.erased.items():
-        forgotten[partition][user_id] = erased
     return Sealed(
         records=records,
         offsets=offsets,
         stored=stored,
         standings=standings,
-        erased=forgotten,
+        erased=outbox.erased,
         notes=notes,
     )
 
@@ -182,7 +179,7 @@ def merge(
             profiles,
             position=position,
             ledger=sealed.standings[number],
-            erased={user_id: gone.marker for user_id, gone in sealed.erased[number].items()},
+            erased={user: gone.marker for (n, user), gone in sealed.erased.items() if n == number},
             note=sealed.notes.get(number),
         )
 
