@@ -51,8 +51,8 @@ class Quality(Collector):
     def committed(self, lists: Sequence[tuple[int, TopList]], result: Step | None) -> None:
         """Count what one transaction brought: first its events, judged by older lists."""
         if result is not None:
-            for _, user_id in result.erased:
-                self.exposure.forget(user_id, self._replica.scenarios)
+            for (_, user_id), gone in result.erased.items():
+                self.exposure.forget(user_id, gone.scenarios)
             for hit, new in self.exposure.judge(self._taken(result), everyone=DEFAULT_USER):
                 self.drift.update(hit, new)
         shown = (

@@ -3,6 +3,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.telemetry.quality import Quality
+from stream_rec.erasure import Erased, Marker
 from stream_rec.events import Event
 from stream_rec.items import Item
 from stream_rec.policy import policy_of
@@ -127,8 +128,8 @@ def test_spread_and_ages_are_looked_at_in_their_own_time() -> None:
 
 def test_an_event_of_a_user_who_was_forgotten_is_not_judged(watched: Watched) -> None:
     watched.publish("u", "i0")
-    gone = Step(erased={(0, "u"): None})  # type: ignore[dict-item]
-    watched.quality.committed([], gone)
+    gone = Erased(marker=Marker(timestamp=1), scenarios=("default",))
+    watched.quality.committed([], Step(erased={(0, "u"): gone}))
     watched.publish("u", result=watched.take("u", "i0", profile_with("i7")))
     assert watched.value("stream_rec_judged_events_total", user_segment="light") == 0
 
