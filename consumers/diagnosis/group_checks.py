@@ -38,6 +38,7 @@ def group_gets_on(look: Look) -> Iterator[Finding]:
         if count
         and before.get(place)
         and last.committed.get(place, -1) == first.committed.get(place, -1)
+        and look.has_record(place, last.committed.get(place, 0))
     ]
     if stuck and state not in RESTING:
         yield note("rebalancing", group_id, f"the group is in state {state}", "look again in 30 s")

@@ -133,6 +133,18 @@ class Look:
         found = self.client.list_partition_offsets(wanted, isolation_level=level)
         return {place: entry.offset for place, entry in found.items()}
 
+    def has_record(self, place: TopicPartition, start: int) -> bool:
+        """Say whether a committed record stands at `start` or later, not only markers."""
+        self.consumer.assign([place])
+        begin = self.consumer.beginning_offsets([place])[place]
+        end = self.consumer.end_offsets([place])[place]
+        self.consumer.seek(place, max(start, begin))
+        until = time.monotonic() + SAMPLE_S
+        while self.consumer.position(place) < end and time.monotonic() < until:
+            if self.consumer.poll(timeout_ms=200):
+                return True
+        return False
+
     @cached_property
     def watched(self) -> tuple[Moment, Moment]:
         """The same things at two moments, `watched_s` apart."""

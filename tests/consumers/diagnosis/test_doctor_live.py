@@ -184,6 +184,24 @@ def test_a_consumer_that_is_stuck_is_found_and_one_that_gets_on_is_not(shop: Ins
         joined.close(autocommit=False)
 
 
+def test_a_marker_behind_the_last_event_is_nothing_to_be_stuck_at(shop: Installation) -> None:
+    shop.make()
+    joined = member(shop)
+    producer = clients.transactional_producer(shop.settings, f"{shop.settings.prefix}-shop")
+    producer.init_transactions()
+    try:
+        producer.begin_transaction()
+        sent = producer.send(shop.topics.clicks, key=b"u1", value=b"{}", partition=0)
+        producer.commit_transaction()
+        places = {place: OffsetAndMetadata(0) for place in joined.assignment()}
+        after = {TopicPartition(shop.topics.clicks, 0): OffsetAndMetadata(sent.get(5).offset + 1)}
+        joined.commit(places | after)
+        assert shop.found(group_checks.group_gets_on) == {}
+    finally:
+        producer.close()
+        joined.close(autocommit=False)
+
+
 def test_items_that_no_encoder_reads_are_found(shop: Installation) -> None:
     shop.make()
     for number, title in enumerate(("Quiet fan", "", "Loud fan")):
