@@ -70,7 +70,15 @@ class ReviewVectors:
             return
         for event in events:
             if event.item_id in self._wordless and event.words:
-                self._waiting.append((event.item_id, event.words[:MOST_CHARACTERS]))
+                self._queue(event.item_id, event.words)
+
+    def _queue(self, item_id: str, words: str) -> None:
+        number = self._queued.get(item_id, 0)
+        if number < MOST_OF_AN_ITEM and len(self._waiting) < MOST_WAITING:
+            self._queued[item_id] = number + 1
+            self._arrived += 1
+            entry = (number, self._arrived, item_id, words[:MOST_CHARACTERS])
+            heapq.heappush(self._waiting, entry)
 
     def encode(self, most: int, encoded: Callable[[Sequence[str]], NDArray[np.float32]]) -> int:
         """Take up to `most` reviews into the means; `encoded` maps texts to unit vectors, (n, d).

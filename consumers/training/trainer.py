@@ -229,6 +229,9 @@ class Trainer:
         for event in events:
             signals = self.at_hand.policies.effective(event.scenario).policy.signals
             feedback = feedback_of(event, signals)
+            if feedback is not None and self.names.keyed:
+                name = self.names.of(event.user_id)
+                feedback = msgspec.structs.replace(feedback, user_id=name)
             if feedback is None:
                 self.metrics.events.labels("without feedback").inc()
             elif self.at_hand.memory.take(event.scenario, feedback):
