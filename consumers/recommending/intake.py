@@ -78,12 +78,17 @@ class Intake:
         self.held = topics
 
     def lag(self, ledgers: Mapping[int, Ledger]) -> int:
-        """Return how many records are known to wait beyond what the ledgers have counted."""
+        """Return how many records are known to wait beyond what the ledgers have counted.
+
+        The marker that ends a producer's transaction is no record, and comes to no ledger: only
+        the reader's position goes beyond it.
+        """
         lag = 0
         for place in self._consumer.assignment():
             high = self._consumer.highwater(place)
             if high is not None:
-                lag += max(0, high - ledgers[place.partition].next_offsets[place.topic])
+                counted = ledgers[place.partition].next_offsets[place.topic]
+                lag += max(0, high - max(counted, self._consumer.position(place) or 0))
         return lag
 
 

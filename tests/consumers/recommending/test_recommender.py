@@ -247,8 +247,8 @@ def test_outcomes_of_each_topic_add_up_to_the_records_read(shop: Worker) -> None
     shop.send(shop.topics.clicks, "gus", b"{nope")
     review = {"event_id": "r1", "user_id": "gus", "item_id": "i2", "timestamp": NOW_MS, "rating": 5}
     shop.send(shop.topics.reviews, "gus", review)
-    last = shop.click("gus", "i3")
-    shop.list_after("gus", last)
+    shop.wait(lambda: shop.lists("gus") and shop.lists("gus")[-1]["lineage"]["events_applied"] == 2)
+    shop.list_after("gus", shop.click("gus", "i3"))
 
     def reconciled() -> bool:
         text = shop.get("/metrics")[1]
@@ -267,6 +267,19 @@ def test_outcomes_of_each_topic_add_up_to_the_records_read(shop: Worker) -> None
     text = shop.get("/metrics")[1]
     for name in ("judged_events", "exposures_by_item", "drift_mean_ratio", "policy_version"):
         assert f"stream_rec_{name}" in text
+
+
+def test_marker_of_a_producers_transaction_is_nothing_to_wait_for(shop: Worker) -> None:
+    producer = clients.transactional_producer(shop.settings, "a-shop-with-transactions")
+    producer.init_transactions()
+    producer.begin_transaction()
+    event = {"event_id": "tx", "user_id": "hal", "item_id": "i1", "timestamp": NOW_MS + 10**6}
+    producer.send(shop.topics.clicks, key=b"hal", value=json.dumps(event).encode())
+    producer.commit_transaction()
+    producer.close()
+    shop.list_after("hal", "tx")
+    time.sleep(2.5)  # the gauge is set once a second
+    assert "stream_rec_lag_records 0.0" in shop.get("/metrics")[1]
 
 
 def test_worker_on_an_empty_disk_reaches_the_same_statistics(shop: Worker, tmp_path: Path) -> None:
