@@ -124,6 +124,13 @@ FORMATS: Mapping[str, Format] = {
         changes=("one byte of format, then msgpack",),
         constant="consumers.kafka_io.wire:PROFILE_FORMAT",
     ),
+    "keys": Format(
+        title="the note of a partition's pseudonym keys",
+        place="internal.profiles, and the local store, key 00 keys",
+        encoding="json",
+        changes=("ids of the keys that users may be stored under; empty: none",),
+        constant="consumers.recommending.key_notes:KeyNote.format",
+    ),
     "store": Format(
         title="the local store of profiles",
         place="DIR/recommender-N/profiles-P, key 00 place",

@@ -13,9 +13,17 @@ from collections.abc import Iterator
 import msgspec
 
 from consumers.recommending.profile_store import ProfileStore
-from stream_rec.errors import ConfigurationError
+from stream_rec import formats
+from stream_rec.errors import ConfigurationError, StateRejected
 from stream_rec.profiles.profile import Profile
 from stream_rec.pseudonyms import missing_keys
+
+
+class KeyNote(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys in use of one partition, oldest first."""
+
+    format: int = 1
+    keys: tuple[str, ...]
 
 
 def check_keys(store: ProfileStore, partition: int) -> None:
@@ -37,10 +45,10 @@ def new_note(store: ProfileStore, partition: int, *, moved: bool = False) -> byt
     noted, names = _noted(store, partition), store.names
     if not names.keyed:
         return None
-    after = [names.key_ids[0]]
+    after = (names.key_ids[0],)
     if not moved:
-        after = [*noted, *(key_id for key_id in after if key_id not in noted)]
-    return None if after == noted else msgspec.json.encode(after)
+        after = (*noted, *(key_id for key_id in after if key_id not in noted))
+    return None if after == noted else msgspec.json.encode(KeyNote(keys=after))
 
 
 class Moving:
@@ -75,8 +83,13 @@ class Moving:
         return profiles, notes
 
 
-def _noted(store: ProfileStore, partition: int) -> list[str]:
+def _noted(store: ProfileStore, partition: int) -> tuple[str, ...]:
     note = store.note(partition)
     if note is None:
-        return [] if store.empty(partition) else [""]
-    return msgspec.json.decode(note, type=list[str])
+        return () if store.empty(partition) else ("",)
+    formats.check_value("keys", note)
+    try:
+        return msgspec.json.decode(note, type=KeyNote).keys
+    except msgspec.DecodeError as error:
+        msg = f"torn note of pseudonym keys: {error}"
+        raise StateRejected(msg) from error

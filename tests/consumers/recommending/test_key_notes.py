@@ -7,11 +7,11 @@ import pytest
 
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import encode_profile
-from consumers.recommending.key_notes import Moving, check_keys, new_note
+from consumers.recommending.key_notes import KeyNote, Moving, check_keys, new_note
 from consumers.recommending.outbox import Outbox, Sealed, merge, seal
 from consumers.recommending.profile_store import KEYS_KEY, ProfileStore
 from stream_rec.erasure import Erased, Marker
-from stream_rec.errors import ConfigurationError
+from stream_rec.errors import ConfigurationError, StateRejected
 from stream_rec.profiles.profile import Profile
 from stream_rec.pseudonyms import Pseudonyms, read_keys
 from stream_rec.publish import Ledger
@@ -66,7 +66,7 @@ def test_users_stored_before_there_was_a_key_are_found_and_move_when_touched(
     assert store.get(0, USER) == Profile(USER, events_applied=1)
     sealed = written(store, Profile(USER, events_applied=2))
     assert (USER.encode(), None) in changelog(sealed)
-    assert (KEYS_KEY, msgspec.json.encode(["", "k1"])) in changelog(sealed)
+    assert (KEYS_KEY, msgspec.json.encode(KeyNote(keys=("", "k1")))) in changelog(sealed)
     store.clean(0)
     store.close_all()
     assert holding(tmp_path, USER.partition("-")[2]) == []
@@ -104,7 +104,7 @@ def test_a_key_taken_away_too_early_is_told_before_anything_is_lost(
 def test_a_partition_without_users_takes_any_key(tmp_path: Path) -> None:
     store = opened(tmp_path, K1)
     check_keys(store, 0)
-    assert new_note(store, 0) == msgspec.json.encode(["k1"])
+    assert new_note(store, 0) == msgspec.json.encode(KeyNote(keys=("k1",)))
     plain = opened(tmp_path / "plain")
     check_keys(plain, 0)
     assert new_note(plain, 0) is None
@@ -161,7 +161,7 @@ def test_idle_rounds_move_everybody_and_then_the_old_key_may_go(tmp_path: Path) 
     store.close_all()
     rotated = opened(tmp_path, K1)
     moving, rounds = Moving(rotated), 0
-    while rotated.note(0) != b'["k1"]':
+    while rotated.note(0) != msgspec.json.encode(KeyNote(keys=("k1",))):
         outbox = Outbox(ledgers={0: Ledger()})
         outbox.add_moved(*moving.some(100))
         rounds += 1
@@ -180,3 +180,11 @@ def test_idle_rounds_move_everybody_and_then_the_old_key_may_go(tmp_path: Path) 
 def test_without_a_key_idle_rounds_move_nobody(tmp_path: Path) -> None:
     written(store := opened(tmp_path), Profile(USER))
     assert Moving(store).some(10) == ({}, {})
+
+
+@pytest.mark.parametrize("note", [b"[", b'{"format": 1}', b'{"format": 1, "keys": 3}'])
+def test_a_torn_note_is_refused(tmp_path: Path, note: bytes) -> None:
+    store = opened(tmp_path, K1)
+    store.load(0, [(KEYS_KEY, note)], position=1, ledger=b"{}")
+    with pytest.raises(StateRejected, match="torn"):
+        check_keys(store, 0)
