@@ -6,7 +6,7 @@ holds both together.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -31,9 +31,7 @@ def show(*, as_json: bool = False) -> None:
     """Print every field."""
     found = list(policy_fields())
     if as_json:
-        terminal.results.print_json(
-            json.dumps([{"path": f.path, "holds": f.holds, "default": f.default} for f in found])
-        )
+        terminal.results.print_json(json.dumps([asdict(field) for field in found]))
         return
     table = Table("field", "default", "holds", "what it does", box=None)
     for field in found:

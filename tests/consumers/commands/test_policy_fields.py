@@ -6,7 +6,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,18 @@ def test_the_page_tells_of_every_field_with_its_default_and_bounds() -> None:
 
 def test_every_field_has_words_and_no_words_are_without_a_field() -> None:
     assert set(WORDS) == {field.path for field in policy_fields()}
+
+
+def test_the_command_prints_every_field(stream_rec: Callable[..., Any]) -> None:
+    found = json.loads(stream_rec("policy", "fields", "--json").out)
+    assert {field["path"] for field in found} == set(WORDS)
+    assert found[0] == {
+        "path": "list.size",
+        "holds": "whole number ≥ 1, ≤ 200",
+        "default": "10",
+        "words": "How many items a list has.",
+    }
+    assert "list.size" in stream_rec("policy", "fields").out
 
 
 def bounded() -> Iterator[tuple[Field, str, float]]:
