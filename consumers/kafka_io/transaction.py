@@ -16,6 +16,7 @@ of what the records mean.
 
 import logging
 import os
+import re
 import signal
 import uuid
 from collections.abc import Mapping, Sequence
@@ -116,26 +117,40 @@ class Transactor:
 def crash_point(name: str) -> None:
     """Kill this process here if `STREAM_REC_CRASH_AT` is `name` or `name:n` (the n-th passage).
 
-    For tests of recovery only; one comparison when the variable is unset.
+    `name:n:STOP` stops it there instead, as a machine that hangs and goes on later would. For tests
+    of recovery only; one comparison when the variable is unset.
     """
     if CRASH_AT is None or CRASH_AT[0] != name:
         return
     CRASH_AT[1] -= 1
-    if CRASH_AT[1] <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if CRASH_AT[1] == 0:
+        os.kill(os.getpid(), CRASH_AT[2])
 
 
 def _crash_at() -> list | None:  # type: ignore[type-arg]
-    name, _, count = os.environ.get("STREAM_REC_CRASH_AT", "").partition(":")
-    return [name, int(count or 1)] if name else None
+    name, count, how, *_ = f"{os.environ.get('STREAM_REC_CRASH_AT', '')}:::".split(":")
+    with_signal = signal.SIGSTOP if how == "STOP" else signal.SIGKILL
+    return [name, int(count or 1), with_signal] if name else None
+
+
+def read_predecessor(path: Path) -> str | None:
+    """Return the transactional id that the process before this one used, if it can be read.
+
+    Without it nothing is lost: what it left open ends by the transaction's own time-out.
+    """
+    try:
+        found = path.read_bytes().strip().decode("ascii", "replace")
+    except FileNotFoundError:
+        return None
+    if re.fullmatch(r"[\w.-]{1,200}", found, re.ASCII):
+        return found
+    LOG.warning("%s is damaged; the predecessor's transactions end by their time-out", path.name)
+    return None
 
 
 def _fence_predecessor(settings: Settings, path: Path) -> None:
-    try:
-        predecessor = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return
-    if not predecessor:
+    predecessor = read_predecessor(path)
+    if predecessor is None:
         return
     producer = transactional_producer(settings, predecessor)
     producer.init_transactions()

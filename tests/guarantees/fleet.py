@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from types import TracebackType
 
 from consumers.processes import child_process
@@ -65,8 +66,25 @@ class Fleet:
             return False
         return True
 
+    def stopped(self, slot: int) -> bool:
+        """Say whether a worker was stopped (SIGSTOP) and not continued."""
+        pid = self._supervisor.pids().get(f"{NAME}-{slot}")
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        except OSError:
+            return False
+
+    def go_on(self, slot: int) -> None:
+        """Let a stopped worker continue."""
+        pid = self._supervisor.pids().get(f"{NAME}-{slot}")
+        if pid is not None:
+            os.kill(pid, signal.SIGCONT)
+
     def crash_next_at(self, slot: int, point: str) -> None:
-        """Let the worker's next incarnation, and only that one, kill itself at a named point."""
+        """Let the worker's next incarnation, and only that one, kill itself at a named point.
+
+        `point:n:STOP` stops it there instead.
+        """
         (self._folder / f"crash-at-{slot}").write_text(point)
 
     def empty_disk_next(self, slot: int) -> None:
