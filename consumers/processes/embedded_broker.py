@@ -259,7 +259,7 @@ def _format_once(data_dir: Path, jars: Path) -> str:
     if known.exists():
         lines = known.read_text().splitlines()
         return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster_id = new_cluster_id()
     options = ("format", "-t", cluster_id, "-c", str(data_dir / _CONFIGURATION))
     tool = ("kafka.tools.StorageTool", *options)
     done = subprocess.run(  # noqa: S603 - our own argv
@@ -269,6 +269,14 @@ def _format_once(data_dir: Path, jars: Path) -> str:
         message = f"cannot format {data_dir}:\n{done.stdout}{done.stderr}"
         raise BrokerUnavailable(message)
     return cluster_id
+
+
+def new_cluster_id() -> str:
+    """Return a random id; one that begins with a dash would be read as an option by the tool."""
+    while True:
+        found = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not found.startswith("-"):
+            return found
 
 
 def _lock(data_dir: Path) -> IO[str]:
