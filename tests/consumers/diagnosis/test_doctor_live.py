@@ -86,6 +86,7 @@ def test_a_right_that_is_missing_is_named(shop: Installation) -> None:
     time.sleep(0.5)
     with looking(theirs, QUICK) as look:
         told = list(right_checks.rights_suffice(look))
+    assert {finding.kind for finding in told} == {"missing_right"}
     texts = "\n".join(f"{finding.about}: {finding.text}" for finding in told)
     assert f"recommender: {user} has no right to Read on" in texts
     assert shop.topics.statistics in texts
@@ -120,7 +121,7 @@ def test_settings_that_may_not_be_seen_are_said_and_only_the_programs_asked_abou
     with looking(theirs, QUICK, programs=("encoder",)) as look:
         assert list(right_checks.rights_suffice(look)) == []
         [hidden] = topic_settings.settings_are_seen(look)
-    assert hidden.weight == "note"
+    assert (hidden.kind, hidden.weight) == ("settings_hidden", "note")
     assert "not checked" in hidden.text
 
 
@@ -153,6 +154,9 @@ def test_no_recommender_at_all_is_found(shop: Installation) -> None:
     shop.send("u1")
     found = shop.found(group_checks.group_gets_on)["no_recommender"]
     assert "1 events wait" in found.text
+
+
+CUDA = Path("/dev/nvidia0")
 
 
 def member(shop: Installation) -> KafkaConsumer:
@@ -238,6 +242,15 @@ def test_a_model_that_cannot_be_read_is_found(
 
 def test_the_packaged_model_is_sound(shop: Installation) -> None:
     assert shop.found(model_checks.model_can_be_read) == {}
+
+
+def test_a_model_that_does_not_load_is_found_when_it_is_tried(shop: Installation) -> None:
+    shop.settings = replace(shop.settings, device="cuda" if not CUDA.exists() else "cpu")
+    wanted = set() if CUDA.exists() else {"model_does_not_load"}
+    assert set(shop.found(model_checks.model_loads)) == wanted
+    shop.settings = replace(shop.settings, model="no/such-model", device="cpu")
+    found = shop.found(model_checks.model_loads)["model_does_not_load"]
+    assert "no/such-model" in found.text
 
 
 def test_a_live_adapter_whose_bundle_is_gone_is_found(shop: Installation) -> None:
