@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from consumers.processes import broker_jars, child_process
 from consumers.processes.broker_jars import CHECKSUMS, fetch_broker, read_checksums
-from consumers.processes.embedded_broker import EmbeddedBroker, server_properties
+from consumers.processes.embedded_broker import EmbeddedBroker, new_cluster_id, server_properties
 from stream_rec.errors import BrokerUnavailable
 from tests.consumers.broker_topics import create_topic
 
@@ -220,3 +220,10 @@ def wait_until_gone(pid: int, patience_s: float) -> None:
     while child_process.mark(pid) is not None:
         assert time.monotonic() < until, f"process {pid} of {os.getpid()} still runs"
         time.sleep(0.1)
+
+
+def test_no_cluster_id_reads_as_an_option_of_the_tool_that_formats() -> None:
+    ids = {new_cluster_id() for _ in range(2_000)}  # one in 64 would
+    assert len(ids) == 2_000
+    assert not any(found.startswith("-") for found in ids)
+    assert {len(found) for found in ids} == {22}
