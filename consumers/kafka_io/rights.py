@@ -87,7 +87,7 @@ def _trainer(settings: Settings, topics: Topics) -> tuple[Right, ...]:
     return (
         _all_of(settings, "Describe"),
         *_on(("Read",), (topics.clicks, topics.reviews, topics.erasures, topics.items)),
-        *_on(("Read",), (topics.vectors, topics.accepted_policies)),
+        *_on(("Read",), (topics.vectors, topics.accepted_policies, topics.recommendations)),
         *_on(("Read", "Write"), (topics.adapters,)),
         *_on(("Write",), (topics.audit,)),
         _writing_as(f"{settings.prefix}-trainer-"),

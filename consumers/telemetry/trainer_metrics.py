@@ -47,6 +47,15 @@ class TrainerMetrics:
             ["kind"],
             registry=registry,
         )
+        self.joined = Counter(
+            "stream_rec_trainer_taken_items",
+            "Items taken, by whether the list shown before had them",
+            ["outcome"],
+            registry=registry,
+        )
+        self.drifts = Counter(
+            "stream_rec_trainer_drifts", "Falls of what lists are worth", registry=registry
+        )
         self.erased = Counter(
             "stream_rec_trainer_erasures", "Users forgotten on request", registry=registry
         )

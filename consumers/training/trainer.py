@@ -1,6 +1,6 @@
 """The trainer: feedback in, adapters out, beside the events and never in their way.
 
-    read       events, erasures, items, vectors, policies and `adapters`, each partition once
+    read       events, erasures, items, vectors, policies, `adapters` and the lists, each partition
     remember   feedback in bounded buffers, in one file with the offsets read up to
     learn      when a round is due, on a thread of its own: see `due` and `rounds`
     announce   what the offline gate let pass or refused, on `adapters`
@@ -36,6 +36,7 @@ from consumers.training.announced import Announced
 from consumers.training.feedback import feedback_of
 from consumers.training.memory import Memory, read_memory
 from consumers.training.school import Materials, School
+from consumers.training.shown import Shown
 from consumers.training.texts import ItemTexts
 from stream_rec.erasure import parse_erasure
 from stream_rec.errors import (
@@ -46,7 +47,7 @@ from stream_rec.errors import (
     NewerFormat,
     StateRejected,
 )
-from stream_rec.events import Kind, parse_events
+from stream_rec.events import Event, Kind, parse_events
 from stream_rec.policy import Policies
 
 
@@ -75,6 +76,7 @@ class Trainer:
             save=self.save,
         )
         self.school = School(self.at_hand)
+        self.shown = Shown()
         self.assigned = False
         self.caught_up = False
         self._file = settings.folder("trainer") / "memory"
@@ -160,6 +162,8 @@ class Trainer:
         begin, self._ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
         for place in places:
             known = self.at_hand.memory.offsets.get(f"{place.topic}-{place.partition}", 0)
+            if place.topic == self.topics.recommendations:
+                known = self._ends[place]  # only lists that are shown from now on are joined
             # What retention has taken is gone; the buffer holds what it was worth.
             consumer.seek(place, min(max(begin[place], known), self._ends[place]))
 
@@ -173,6 +177,7 @@ class Trainer:
             self.topics.vectors: self.at_hand.texts.take_vector,
             self.topics.accepted_policies: self._take_policy,
             self.topics.adapters: self.at_hand.announced.take,
+            self.topics.recommendations: self.shown.take_list,
         }
 
     def _turn(self, consumer: KafkaConsumer) -> None:
@@ -236,8 +241,18 @@ class Trainer:
                 self.metrics.events.labels("without feedback").inc()
             elif self.at_hand.memory.take(event.scenario, feedback):
                 self.metrics.events.labels("learnable").inc()
+                if self.caught_up and event.consuming:
+                    self._join(event, record.timestamp)
             else:
                 self.metrics.events.labels("erased").inc()
+
+    def _join(self, event: Event, appended_ms: int) -> None:
+        """Join what was taken to what was shown; lists that stop fitting ask for an adapter."""
+        outcome, fell = self.shown.take_event(event, appended_ms)
+        self.metrics.joined.labels(outcome).inc()
+        if fell:
+            self.metrics.drifts.inc()
+            self.at_hand.memory.clock(event.scenario, "adapter").drifted = True
 
     def _take_erasure(self, record: Any) -> None:
         try:
