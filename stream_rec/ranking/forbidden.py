@@ -44,7 +44,8 @@ class Forbidden:
         self, shop: Shop, policies: Policies, scenarios: list[str], *, now_ms: int
     ) -> list[Change]:
         """Return what has become forbidden since the last look; the first look finds nothing."""
-        found = []
+        found: list[Change] = []
+        unavailable = ~shop.catalogue.recommendable  # one array for all scenarios without rules
         ruled_ms = rules_time(shop.statistics.newest_ms or now_ms, now_ms)
         for scenario in scenarios:
             effective, seen = policies.effective(scenario), self._seen.get(scenario)
@@ -56,7 +57,7 @@ class Forbidden:
             if same and (rules is None or not rules.timed) and not _pinned_for_a_time(rules):
                 continue
             now = self._seen[scenario] = _look(
-                shop, rules, version=effective.version, ruled_ms=ruled_ms
+                shop, rules, unavailable, version=effective.version, ruled_ms=ruled_ms
             )
             if seen is None:
                 continue
@@ -78,12 +79,19 @@ def last_end(policies: Policies, scenarios: list[str], *, now_ms: int) -> int:
     return max((end for end in ends if end <= now_ms), default=0)
 
 
-def _look(shop: Shop, rules: CompiledRules | None, *, version: int, ruled_ms: int) -> _Seen:
-    forbidden = ~shop.catalogue.recommendable
+def _look(
+    shop: Shop,
+    rules: CompiledRules | None,
+    unavailable: NDArray[np.bool_],
+    *,
+    version: int,
+    ruled_ms: int,
+) -> _Seen:
+    forbidden = unavailable
     pins: tuple[tuple[int, int], ...] = ()
     if rules is not None:
         rows = np.arange(len(forbidden), dtype=np.int32)
-        forbidden |= rules.blocks(rows, now_ms=ruled_ms)
+        forbidden = unavailable | rules.blocks(rows, now_ms=ruled_ms)
         pins = tuple((pin.row, pin.rank) for pin in rules.pinned(now_ms=ruled_ms))
     return _Seen(changes=shop.catalogue.changes, version=version, forbidden=forbidden, pins=pins)
 
