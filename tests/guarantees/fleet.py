@@ -55,6 +55,10 @@ class Fleet:
         """How often a worker was started again."""
         return sum(self._supervisor.restarts().values())
 
+    def pid(self, slot: int) -> int:
+        """Return the process id of a worker that runs."""
+        return self._supervisor.pids()[f"{NAME}-{slot}"]
+
     def kill(self, slot: int) -> bool:
         """Kill a worker as a power cut would; False when it is not running just now."""
         pid = self._supervisor.pids().get(f"{NAME}-{slot}")
