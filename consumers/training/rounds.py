@@ -133,7 +133,8 @@ class Rounds:
         phases.done(f"{len(texts.item_ids)} texts at hand")
         conditions = Conditions(
             lora=lora_settings(job.policy) if job.due.kind == "adapter" else None,
-            tower=TowerSettings(max_s=min(TOWER_S, job.policy.max_s)),
+            # What passes is fitted once more, with the events held out too.
+            tower=TowerSettings(max_s=min(TOWER_S, job.policy.max_s), refit=False),
             min_gain=job.policy.gate.min_gain,
             confidence=job.policy.gate.confidence,
             needed_z=NEEDED_Z[job.due.kind],

@@ -135,7 +135,7 @@ def learning_round(
         metrics |= _metrics_of(trained)
     verdict = offline_gate(
         judged_against,
-        Space(vectors=tower_vectors(tower, text), recency=tower.recency),
+        Space(vectors=_served(text, tower_vectors(tower, text)), recency=tower.recency),
         later,
         np.bincount(past.target, minlength=len(rows)),
         min_gain=conditions.min_gain,
@@ -227,14 +227,22 @@ def _champion(
     if text is None:
         text = encode(merge_adapter(backbone, _last_adapter(champion)[0]), catalogue.texts)
     if champion is None:
-        return Space(vectors=text, recency=decayed_recency(10))
+        return Space(vectors=_served(text, text), recency=decayed_recency(10))
     tower = tower_of_arrays(champion.tower) if champion.tower else None
     vectors = tower_vectors(tower, text, residuals=False) if tower else text.copy()
     rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
     for item_id, vector in zip(champion.item_ids, champion.vectors, strict=True):
         if (row := rows.get(item_id)) is not None:
             vectors[row] = vector
-    return Space(vectors=vectors, recency=tower.recency if tower else decayed_recency(10))
+    recency = tower.recency if tower else decayed_recency(10)
+    return Space(vectors=_served(text, vectors), recency=recency)
+
+
+def _served(text: NDArray[np.float32], placed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return unit vectors whose cosine is the mean of both: lists are made from text and tower."""
+    both = np.concatenate((text, placed), axis=1)
+    norms = np.linalg.norm(both, axis=1, keepdims=True)
+    return (both / np.where(norms > 0, norms, 1.0)).astype(np.float32)
 
 
 def _tower(text: NDArray[np.float32], past: NextItems, conditions: Conditions) -> Tower:
