@@ -57,7 +57,7 @@ def measured(
     before = last_lists(items, stream)
     for place, share_of_rank in PLACES.items():
         target = middling(stream, share_of_rank)
-        for profile, share in product(PROFILES, SHARES):
+        for share, profile in product(SHARES, PROFILES):
             found = []
             for seed in range(seeds):
                 one = Attack(profile=profile, target=target, share=share, seed=seed)

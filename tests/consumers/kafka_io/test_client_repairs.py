@@ -73,7 +73,7 @@ def test_a_header_whose_name_is_no_text_does_not_stop_its_partition(settings: Se
 
 def test_records_parked_by_a_pause_come_back_on_a_quiet_topic(settings: Settings) -> None:
     """Without the repair two of three partitions are never read to their end."""
-    topic = Topics(settings.prefix).recommendations
+    topic = Topics(settings.prefix).clicks
     client = clients.admin(settings)
     client.create_partitions({topic: 3})
     client.wait_for_topics([topic], timeout_ms=30_000)
