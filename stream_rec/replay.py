@@ -15,7 +15,7 @@ import numpy as np
 
 from stream_rec.erasure import Erased, Erasure, Marker, parse_erasure
 from stream_rec.errors import InvalidRecord
-from stream_rec.events import Event, parse_event
+from stream_rec.events import Event, parse_events
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import DEFAULT_USER, Due, Ledger, publish
 from stream_rec.replica import Replica
@@ -240,11 +240,17 @@ def _parsed(batch: Sequence[Arrival]) -> Iterator[Event | None]:
 
 
 def event_of_arrival(arrival: Arrival) -> Event | None:
-    """Return the event of a recorded record; None for an erasure and for what cannot be read."""
+    """Return the first event of a record, in any dialect; None for an erasure and the unreadable."""
     if arrival.kind == "erasure":
         return None
     try:
-        return parse_event(arrival.value, key=arrival.key, kind=arrival.kind, source="replay")
+        return parse_events(
+            arrival.value,
+            key=arrival.key,
+            kind=arrival.kind,
+            source="replay",
+            headers=arrival.headers,
+        )[0]
     except InvalidRecord:
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stream_rec.items import item_of
-from stream_rec.replay import Options, Report, batches, replay
+from stream_rec.replay import Options, Report, batches, event_of_arrival, replay
 from stream_rec.replica import Replica
 from stream_rec.simulation.shop import Shop
 from stream_rec.step import Arrival
@@ -143,3 +143,24 @@ def test_only_events_after_the_warm_up_are_scored(share: float) -> None:
     report = replayed(replace(OPTIONS, warm_up=share, repeats=True))
     assert report.segments["all"]["n"] == EVENTS - int(EVENTS * share)
     assert not np.isnan(report.segments["all"]["ndcg"])
+
+
+def test_an_event_in_the_words_of_another_product_is_scored_as_well() -> None:
+    said = {
+        "FeedbackType": "star",
+        "UserId": "u",
+        "ItemId": "i",
+        "Timestamp": "2026-01-01T00:00:00Z",
+    }
+    arrival = Arrival(
+        kind="click",
+        topic="events.clicks",
+        partition=0,
+        offset=0,
+        append_ms=None,
+        key=b"u",
+        value=json.dumps(said).encode(),
+    )
+    event = event_of_arrival(arrival)
+    assert event is not None
+    assert (event.item_id, event.event_type) == ("i", "like")
