@@ -240,7 +240,7 @@ def _parsed(batch: Sequence[Arrival]) -> Iterator[Event | None]:
 
 
 def event_of_arrival(arrival: Arrival) -> Event | None:
-    """Return the first event of a record, in any dialect; None for an erasure and the unreadable."""
+    """Return the first event of a record, in any dialect; None for what is none or unreadable."""
     if arrival.kind == "erasure":
         return None
     try:
