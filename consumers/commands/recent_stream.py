@@ -1,12 +1,14 @@
 """The last hours of the topics as a recording: what `replay --since` compares policies on.
 
-Events come in the order of their append, as the records of one partition; the catalogue, the
-vectors of its texts and the policies are those of now. Profiles start empty: what users did before
-the window is not part of it. Knows the topics, not what a replay does.
+Events come in the order of their append, as the records of one partition, behind all requests to
+forget a user; the catalogue, the vectors of its texts and the policies are those of now. Profiles
+start empty: what users did before the window is not part of it. Knows the topics, not what a replay
+does.
 """
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +54,12 @@ def recent(settings: Settings, since_s: float) -> Recent:
             for topic in kinds
             for record in _since(consumer, topic, since_ms)
         ]
+        forgotten = list(_erasures(consumer, topics.erasures))
         items = _items(consumer, topics.items)
         vectors = _vectors(consumer, topics.vectors)
     found.sort(key=lambda entry: (entry[0], entry[1], entry[2].partition, entry[2].offset))
     next_offset = dict.fromkeys(kinds, 0)
-    arrivals = []
+    arrivals = forgotten  # first of all: nothing of theirs must have an effect
     for at_ms, topic, record in found:
         arrivals.append(
             Arrival(
@@ -99,6 +102,21 @@ def _since(consumer: KafkaConsumer, topic: str, since_ms: int) -> list[Any]:
         if starts.get(place) is not None
         for record in read(consumer, topic, [place.partition], start=starts[place].offset)
     ]
+
+
+def _erasures(consumer: KafkaConsumer, topic: str) -> Iterator[Arrival]:
+    """Yield every request to forget a user that the topic still holds."""
+    records = read(consumer, topic, partitions_of(consumer, topic))
+    for number, record in enumerate(records):
+        yield Arrival(
+            kind="erasure",
+            topic=topic,
+            partition=0,
+            offset=number,
+            append_ms=record.timestamp,
+            key=record.key,
+            value=record.value,
+        )
 
 
 def _items(consumer: KafkaConsumer, topic: str) -> list[Item]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from consumers.commands.recent_stream import recent, seconds_of
+from consumers.kafka_io.clients import plain_producer
+from consumers.kafka_io.topics import Topics
 from stream_rec.errors import ConfigurationError
 from stream_rec.simulation.shop import Shop
 
@@ -18,7 +20,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     shop = Shop(4, items=80, users=20, newcomers=2)
     events = list(shop.events(260, START_MS, 1000))
-    (folder / "items.jsonl").write_text("".join(f"{json.dumps(i)}\n" for i in shop.catalogue(START_MS)))
+    (folder / "items.jsonl").write_text(
+        "".join(f"{json.dumps(i)}\n" for i in shop.catalogue(START_MS))
+    )
     (folder / "events.jsonl").write_text("".join(f"{json.dumps(e)}\n" for e in events))
     (folder / "a.json").write_text("{}")
     (folder / "b.json").write_text('{"list": {"diversity": 0.9, "exploration": 0.5}}')
@@ -53,6 +57,14 @@ def test_one_policy_is_compared_with_nothing(files, stream_rec):
     assert "against" not in ran.out
 
 
+def forget(settings, user_id):
+    request = {"user_id": user_id, "timestamp": time.time_ns() // 1_000_000}
+    producer = plain_producer(settings)
+    topic = Topics(settings.prefix).erasures
+    producer.send(topic, key=user_id.encode(), value=json.dumps(request).encode()).get(20)
+    producer.close(timeout=5)
+
+
 def test_the_last_of_the_topics_is_replayed_with_the_policy_in_force(
     installation, stream_rec, files
 ):
@@ -66,7 +78,11 @@ def test_the_last_of_the_topics_is_replayed_with_the_policy_in_force(
         }
         installation.observer.send_all("clicks", [event])
     installation.list_of("late-2", lambda made: made.lineage.events_applied == 4)
+    forget(installation.settings, "late-0")
     found = recent(installation.settings, time.time() - started + 1.0)
+    asked = [arrival for arrival in found.arrivals if arrival.kind == "erasure"]
+    assert asked == found.arrivals[: len(asked)]
+    assert b"late-0" in {arrival.key for arrival in asked}
     mine = [arrival for arrival in found.arrivals if b"recent-" in (arrival.value or b"")]
     assert len(mine) == 12
     assert [arrival.append_ms for arrival in mine] == sorted(a.append_ms or 0 for a in mine)
