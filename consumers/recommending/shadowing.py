@@ -111,9 +111,9 @@ class Shadowing:
         now_ms = self._replica.statistics.newest_ms
         for trial in self._trials:
             mine = [one for one in batch if self._concerns(one, trial)]
-            tables = [self._table(version) for version in (trial.against, trial.version)]
-            if mine and tables[0] is not None and tables[1] is not None:
-                found = differences(self._replica, mine, tables[0], tables[1], now_ms=now_ms)
+            champion, challenger = (self._tables(n) for n in (trial.against, trial.version))
+            if mine and champion and challenger:
+                found = differences(self._replica, mine, champion, challenger, now_ms=now_ms)
                 self._own[trial] = gather(self._own[trial], found)
         took = time.monotonic() - started
         self._rested_until = started + (1 + REST) * took
@@ -142,9 +142,12 @@ class Shadowing:
         scenario = one.scenario
         return trial.scenario in (scenario, self._adapters.scenario_of(scenario))
 
-    def _table(self, version: int) -> VectorTable | None:
-        served = self._replica.seen_through(version)
-        return served.vectors.get(TOWER if version else TEXT)
+    def _tables(self, version: int) -> list[VectorTable]:
+        """Return what a version serves with, empty where it is not in memory."""
+        vectors = self._replica.seen_through(version).vectors
+        if version and TOWER not in vectors:
+            return []
+        return [vectors[name] for name in (TEXT, TOWER) if name in vectors]
 
     def _min_gain(self, trial: Trial) -> float:
         policy = self._replica.policies.effective(trial.scenario).policy

@@ -1,8 +1,9 @@
 """Compare two versions on what users took next: which had put it nearer to what they took before.
 
 The item taken is ranked among the whole catalogue by its similarity to the user's newest items, by
-each version alone: no statistics, no re-ranker, so that a version is judged for what it adds. What
-the user has taken already is left out. Knows no topics, and nothing of what a difference decides.
+text and by the tower side by side, of each version alone: no statistics, no re-ranker, so that a
+version is judged for what it adds. What the user has taken already is left out. Knows no topics,
+and nothing of what a difference decides.
 """
 
 from collections.abc import Sequence
@@ -42,15 +43,16 @@ class Known(Protocol):
 def differences(
     known: Known,
     taken: Sequence[Taken],
-    champion: VectorTable,
-    challenger: VectorTable,
+    champion: Sequence[VectorTable],
+    challenger: Sequence[VectorTable],
     *,
     now_ms: int,
 ) -> list[float]:
     """Return how much higher the challenger ranks each item taken, within [-1, 1].
 
     Events that say nothing are left out: by users without a past, of items that the catalogue does
-    not have or that may not be shown again. `now_ms` is the stream's own time.
+    not have or that may not be shown again. Similarities by several tables of one version count
+    alike. `now_ms` is the stream's own time.
     """
     count = len(known.items)
     known.catalogue.reserve()
@@ -64,7 +66,7 @@ def differences(
         for user, row in enumerate(rows.tolist())
         if row >= 0 and known.catalogue.recommendable[row] and row not in _barred(users, user)
     ]
-    ranks = [_ranks(table, users, rows, shown, known) for table in (champion, challenger)]
+    ranks = [_ranks(tables, users, rows, shown, known) for tables in (champion, challenger)]
     return [
         paired_difference(float(one), float(other), count)
         for one, other in zip(*ranks, strict=True)
@@ -73,7 +75,7 @@ def differences(
 
 
 def _ranks(
-    table: VectorTable,
+    tables: Sequence[VectorTable],
     users: Users,
     rows: NDArray[np.int32],
     shown: Sequence[int],
@@ -81,13 +83,17 @@ def _ranks(
 ) -> NDArray[np.float64]:
     """Return the rank of each shown user's item, 0 the top and equals halved; -1 without a past."""
     count = len(known.items)
-    table.reserve(count)
-    vectors = user_vectors(table, users.start, users.rows, users.near)[list(shown)]
-    scores = vectors @ table.matrix[:count].T  # (shown, items)
+    scores = np.zeros((len(shown), count), np.float32)
+    placed = np.zeros(len(shown), np.bool_)
+    for table in tables:
+        table.reserve(count)
+        vectors = user_vectors(table, users.start, users.rows, users.near)[list(shown)]
+        placed |= vectors.any(axis=1)
+        scores += vectors @ table.matrix[:count].T / np.float32(len(tables))
     allowed = known.catalogue.recommendable[:count]
     ranks = np.full(len(shown), -1.0)
     for place, user in enumerate(shown):
-        if not vectors[place].any():
+        if not placed[place]:
             continue
         own, others = float(scores[place, rows[user]]), scores[place]
         others[~allowed] = -2.0
