@@ -86,9 +86,10 @@ def _words(error: BaseException, settings: Settings) -> str | None:
         case AuthorizationError():
             return f"the brokers at {where} refuse {user_of(security)}: {error}"
         case ssl.SSLCertVerificationError():
+            hint = "; STREAM_REC_SSL_CAFILE names the authority's file"
             return (
                 f"the certificate of the broker at {where} is not to be trusted: "
-                f"{error.verify_message}; STREAM_REC_SSL_CAFILE names the authority's file"
+                f"{error.verify_message}{'' if error.verify_code in OTHER_NAME else hint}"
             )
         case ssl.SSLError() if "CERTIFICATE" in str(error.reason):
             return (
@@ -133,6 +134,22 @@ def _check_files(security: Security) -> None:
         except OSError as error:
             msg = f"STREAM_REC_{name.upper()}: {path}: {error.strerror}"
             raise ConfigurationError(msg) from error
+    if security.ssl_certfile is not None and security.security_protocol.endswith("SSL"):
+        _check_key(security, security.ssl_certfile)
+
+
+def _check_key(security: Security, certificate: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+            certificate, security.ssl_keyfile, security.ssl_password or ""
+        )
+    except (ssl.SSLError, ValueError) as error:
+        msg = (
+            "STREAM_REC_SSL_CERTFILE and STREAM_REC_SSL_KEYFILE cannot be used together: "
+            f"{getattr(error, 'reason', None) or error}; is it the certificate's key, and does "
+            "STREAM_REC_SSL_PASSWORD unlock it?"
+        )
+        raise ConfigurationError(msg) from error
 
 
 @contextmanager
@@ -167,5 +184,6 @@ def _listening() -> Iterator[list[BaseException]]:
 # A reason is heard within a second; a slow broker gets the rest of half a minute.
 PATIENCE_MS = (3_000, 27_000)
 ASKED_S = 3.0
+OTHER_NAME = frozenset({62, 64})  # OpenSSL: not a certificate for this host, for this address
 # What a listener without TLS is heard as; every other failure is that of a TLS handshake.
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", None})
