@@ -7,7 +7,9 @@ that mean nothing. Then an adapter's bundle of the same size is announced, which
 the live tables and compared on live events; then the pointer is moved to it and back, so many
 times. A gap is the time between two transactions with lists, as a committed reader sees them come;
 around a swap counts what ends within a second of the first list of the other version, on both
-sides. Ends with 1 when the longest of those is more than 50 ms over the median.
+sides. Ends with 1 when the longest of those is more than 50 ms over their median; on a machine that
+does other things too, compare with the longest gaps of the parts without a swap. The last row is
+what the worker itself says: how long its loop was held up by the last swap.
 """
 
 import itertools
@@ -60,9 +62,8 @@ def main() -> int:
         rows = measure(settings, chosen.items, chosen.rate, (chosen.swaps, chosen.seconds))
     title = f"gaps between lists, ms, {chosen.items:,} items, {chosen.rate} clicks/s"
     show(title, rows, as_json=chosen.json)
-    median = next(row["median"] for row in rows if row["when"] == "no adapter")
-    swapped = next(row["longest"] for row in rows if row["when"] == "around a swap")
-    return 0 if float(swapped) - float(median) <= 1000 * MOST_OVER_MEDIAN_S else 1
+    swapped = next(row for row in rows if row["when"] == "around a swap")
+    return 0 if swapped["longest"] - swapped["median"] <= 1000 * MOST_OVER_MEDIAN_S else 1
 
 
 def measure(
@@ -79,8 +80,9 @@ def measure(
         set_policy(settings, {"adapter": {"gate": GATE}})
         fleet.wait(lambda: _figure(fleet, ENCODED) >= items, 300, "vectors are not read")
         write_checkpoint(settings.checkpoint_root, _bundle(items, rng))
+        time.sleep(items / 400)  # neighbours of new vectors are found in idle rounds
         with _Load(settings, items, rate) as load:
-            time.sleep(seconds)  # neighbours of new vectors are found in idle rounds
+            time.sleep(seconds)
             marks = [("no adapter", _timed(lambda: time.sleep(seconds)))]
             _announce(writer, topics)
             loading = _timed(
@@ -91,10 +93,12 @@ def measure(
             for number in range(swaps):
                 _point(writer, topics, VERSION if number % 2 == 0 else 0, number)
                 time.sleep(2 * AROUND_S + 0.5)
-            marks += [("with the adapter", _timed(lambda: time.sleep(seconds)))]
+            marks += [("after the swaps", _timed(lambda: time.sleep(seconds)))]
+            held_up = _figure(fleet, HELD_UP)
         rows = [_row(name, _gaps(load.came, *part)) for name, part in marks]
         around = [_gaps(load.came, at - AROUND_S, at + AROUND_S) for at in _swapped(load.came)]
         rows.insert(3, _row("around a swap", [gap for gaps in around for gap in gaps]))
+        rows.append(_row("loop held up", [held_up]))
     writer.close(timeout=5)
     return rows
 
@@ -266,6 +270,7 @@ def _figure(fleet: Fleet, name: str) -> float:
 
 ENCODED = 'stream_rec_state{what="encoded_items"}'
 IN_MEMORY = "stream_rec_adapters_in_memory"
+HELD_UP = "stream_rec_adapter_swap_seconds"
 
 if __name__ == "__main__":
     sys.exit(main())
