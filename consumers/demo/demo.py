@@ -24,7 +24,7 @@ from consumers import terminal
 from consumers.demo.feed import EVENTS_PER_S, Feed, recorded, simulated
 from consumers.demo.observer import Observer, reached
 from consumers.demo.show import Outcome, Show
-from consumers.demo.view import plain_line, plain_spotlight, view
+from consumers.demo.view import plain_learning, plain_line, plain_spotlight, view
 from consumers.processes.installation import Installation, Plan, Ready
 from consumers.processes.up import broker_jars
 from consumers.settings import settings_from_environment
@@ -66,6 +66,7 @@ def run(plan: DemoPlan, *, debug: bool = False) -> int:
         )
         observer = reached(settings)
         try:
+            observer.set_policy(LEARNING)
             _publish_catalogue(observer, feed)
             show = Show(feed, observer, metrics=ready.http, seconds=plan.seconds)
             _play(show, installation)
@@ -92,7 +93,7 @@ def _play(show: Show, installation: Installation) -> None:
                 _check(installation)
                 live.update(view(snapshot), refresh=True)
         return
-    line_due, answered = 0.0, 0
+    line_due, answered, learning = 0.0, 0, ""
     for snapshot in show.play():
         _check(installation)
         spotlight = snapshot.spotlight
@@ -103,6 +104,9 @@ def _play(show: Show, installation: Installation) -> None:
         if snapshot.elapsed >= line_due:
             line_due = snapshot.elapsed + PLAIN_EVERY_S
             console.print(plain_line(snapshot), markup=False, highlight=False)
+            if snapshot.learning != learning:
+                learning = snapshot.learning
+                console.print(plain_learning(snapshot), markup=False, highlight=False)
 
 
 def _check(installation: Installation) -> None:
@@ -133,6 +137,7 @@ def _summarise(outcome: Outcome, feed: Feed) -> None:
     say = terminal.results.print
     say(f"\nplayed {feed.name}", markup=False, highlight=False)
     say(plain_line(outcome.last), markup=False, highlight=False)
+    say(plain_learning(outcome.last), markup=False, highlight=False)
     for line in outcome.remarks:
         say(line, markup=False, highlight=False)
     if outcome.last.spotlight.toplist is not None:
@@ -169,7 +174,7 @@ def _installed(folder: Path) -> Iterator[tuple[Ready, Installation]]:
     thread = threading.Thread(target=work, name="installation")
     thread.start()
     try:
-        with terminal.busy("starting Apache Kafka, a recommender and the encoder"):
+        with terminal.busy("starting Apache Kafka, a recommender, the encoder and the trainer"):
             while not told and thread.is_alive():
                 thread.join(0.1)
         if not told:
@@ -211,6 +216,10 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, action)
 
 
+# A show is short: adapters are trained early and briefly, and fewer live events decide on them.
+LEARNING = {
+    "adapter": {"every_events": 1500, "max_s": 20, "gate": {"shadow_events": 300}},
+}
 PLAIN_EVERY_S = 5.0
 ENCODING_SILENCE_S = 120.0
 LAST_LINES = 8
@@ -220,5 +229,6 @@ every event got its list. Where to go next:
   stream-rec demo --items F --events F            the same with your own files
   stream-rec policy set '{"list": {"size": 5}}'   steer it while it runs
   stream-rec explain USER                         ask why
+  stream-rec adapter list                         what the language model has learned
 """
 FAILED = "\nFAILED: not every event got its list"

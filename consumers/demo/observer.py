@@ -53,6 +53,11 @@ class Observer:
             self.send(topic, record)
         self._producer.flush(timeout=FLUSH_S)
 
+    def set_policy(self, patch: dict[str, Any]) -> None:
+        """Ask for a policy of all scenarios."""
+        value = json.dumps(patch).encode()
+        self._producer.send(self._topics.policies, key=b"*", value=value)
+
     def lists(self, wait_s: float) -> list[TopList]:
         """Return the lists of the scenario that arrive next, waiting `wait_s` at most."""
         polled = self._consumer.poll(timeout_ms=round(wait_s * 1000), max_records=500)

@@ -3,19 +3,16 @@
 Knows the feed and the observer; neither the installation nor the terminal.
 """
 
-import re
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 
 from consumers.demo.feed import ALTERNATIVE, EVENTS_PER_S, Act, Feed, reply
+from consumers.demo.gauges import Gauges
 from consumers.demo.observer import Observer
 from consumers.demo.scoreboard import Scoreboard
 from consumers.demo.view import Snapshot, Spotlight
-from consumers.settings import host_and_port
 from stream_rec.toplist import ListedItem, TopList
 
 
@@ -34,7 +31,7 @@ class Show:
     def __init__(self, feed: Feed, observer: Observer, *, metrics: str, seconds: float) -> None:
         self._feed, self._observer, self._seconds = feed, observer, seconds
         self._board = Scoreboard(feed.item_ids, warm_up=WARM_UP)
-        self._lag = _Lag(metrics)
+        self._gauges = Gauges(metrics)
         self._titles = {
             str(row["item_id"]): str(row["title"]) for row in feed.catalogue if row.get("title")
         }
@@ -71,7 +68,7 @@ class Show:
 
     def outcome(self) -> Outcome:
         """Say how it went, after `play` has ended."""
-        self._lag.stop()
+        self._gauges.stop()
         board = self._board
         lost, wrong = len(board.waiting), board.version_errors
         remarks = self._remarks[-REMARKS:]
@@ -181,7 +178,8 @@ class Show:
             events=board.sent,
             lists=board.lists,
             rate=board.rate(now=now),
-            lag=self._lag.records,
+            lag=self._gauges.lag,
+            learning=self._gauges.learning,
             freshness=board.freshness(),
             quality=board.quality(),
             spotlight=Spotlight(
@@ -193,33 +191,6 @@ class Show:
             ),
             titles=self._titles,
         )
-
-
-class _Lag:
-    """The lag as the engine's own metrics tell it, asked every two seconds on a thread."""
-
-    def __init__(self, address: str) -> None:
-        self.records: int | None = None
-        self._address = address
-        self._stopped = threading.Event()
-        threading.Thread(target=self._ask, name="lag", daemon=True).start()
-
-    def stop(self) -> None:
-        """Ask no more."""
-        self._stopped.set()
-
-    def _ask(self) -> None:
-        while not self._stopped.wait(2.0):
-            connection = HTTPConnection(*host_and_port(self._address), timeout=2.0)
-            try:
-                connection.request("GET", "/metrics")
-                text = connection.getresponse().read().decode()
-                found = re.findall(r"^stream_rec_lag_records\{[^}]*\} (\S+)", text, re.MULTILINE)
-                self.records = round(sum(float(value) for value in found)) if found else None
-            except (OSError, HTTPException, ValueError):
-                self.records = None
-            finally:
-                connection.close()
 
 
 WINDOW = 8

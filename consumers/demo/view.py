@@ -34,7 +34,10 @@ class Spotlight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything there is to see at one moment; `lag` None while it is unknown."""
+    """Everything there is to see at one moment; `lag` None while it is unknown.
+
+    `learning` says what the language model learns, empty while that is unknown.
+    """
 
     elapsed: float
     seconds: float
@@ -42,6 +45,7 @@ class Snapshot:
     lists: int
     rate: float
     lag: int | None
+    learning: str
     freshness: Freshness
     quality: Quality
     spotlight: Spotlight
@@ -52,7 +56,10 @@ def view(snapshot: Snapshot) -> RenderableType:
     """Return the whole live view."""
     bar = ProgressBar(total=snapshot.seconds, completed=snapshot.elapsed, width=None)
     head = Text(figures(snapshot), style="bold")
-    top = Panel(Group(head, bar), title="stream-rec demo", border_style="cyan", box=box.ROUNDED)
+    learning = Text(f"language model: {snapshot.learning or '…'}", style="dim")
+    top = Panel(
+        Group(head, bar, learning), title="stream-rec demo", border_style="cyan", box=box.ROUNDED
+    )
     return Group(top, _quality_panel(snapshot.quality), _spotlight_panel(snapshot))
 
 
@@ -74,6 +81,11 @@ def plain_line(snapshot: Snapshot) -> str:
         f"co-visitation {quality.co_visitation:.4f} popularity {quality.popularity:.4f} "
         f"({quality.events} scored)"
     )
+
+
+def plain_learning(snapshot: Snapshot) -> str:
+    """Return what the language model learns, for where there is no terminal."""
+    return f"  language model: {snapshot.learning or 'nothing is known of it yet'}"
 
 
 def plain_spotlight(spotlight: Spotlight, titles: Mapping[str, str]) -> list[str]:

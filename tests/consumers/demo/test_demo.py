@@ -140,6 +140,7 @@ def snapshot():
         lists=9000,
         rate=87.0,
         lag=3,
+        learning="version 2 serves",
         freshness=Freshness(p50=41.0, p99=120.0),
         quality=Quality(events=2000, engine=0.175, popularity=0.02, co_visitation=0.12),
         spotlight=Spotlight(
