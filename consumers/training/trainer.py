@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,11 @@ def run_trainer(settings: Settings) -> None:
         ModelUnavailable: the model cannot be loaded.
         ConfigurationError: the operator must change something.
         AccessDenied: the operator must grant something.
+        ModuleNotFoundError: the libraries of the language model are not installed.
     """
+    if find_spec("torch") is None:  # else the first round would find out, again and again
+        message = "No module named 'torch'"
+        raise ModuleNotFoundError(message, name="torch")
     try:
         os.nice(NICENESS)
         trainer = Trainer(settings)

@@ -26,7 +26,12 @@ from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained, asked_weights
 from stream_rec.language_model.lora import train_adapter
-from stream_rec.language_model.next_item_examples import NextItems, decayed_recency, next_items
+from stream_rec.language_model.next_item_examples import (
+    NextItems,
+    clip_users,
+    decayed_recency,
+    next_items,
+)
 from stream_rec.language_model.rating_task import Reviews
 from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.tower_training import (
@@ -104,7 +109,7 @@ def learning_round(
     """
     tell = conditions.phase or (lambda _: None)
     rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
-    examples = next_items(histories, rows)
+    examples = clip_users(next_items(histories, rows), _MOST_OF_A_USER)
     past, later = examples.split_newest(_held_out(conditions, len(examples)))
     served, slow = _last_adapter(last)
     text = catalogue.text
@@ -301,3 +306,4 @@ def _aside(name: str) -> bool:
 _SLOW = "slow."
 _HEAD = "rating_head."
 _MOST_REVIEWS = 5000
+_MOST_OF_A_USER = 32.0  # weight of all of a user's examples together

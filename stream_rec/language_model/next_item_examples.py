@@ -7,7 +7,7 @@ from. It does not know models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,24 @@ def next_items(
         timestamp=columns[0].astype(np.int64),
         weight=columns[3].astype(np.float32),
     )
+
+
+def clip_users(examples: NextItems, most: float) -> NextItems:
+    """Return the examples with weights such that no user's add up to more than ``most``.
+
+    >>> one = np.zeros(3, np.int64)
+    >>> whose, weight = np.array([0, 0, 1]), np.array([3, 1, 1], np.float32)
+    >>> heavy = NextItems(
+    ...     target=one, context=one[:, None], user=whose, timestamp=one, weight=weight
+    ... )
+    >>> clip_users(heavy, 2.0).weight.tolist()
+    [1.5, 0.5, 1.0]
+    """
+    if not len(examples):
+        return examples
+    totals = np.bincount(examples.user, weights=examples.weight)
+    share = np.minimum(1.0, most / np.maximum(totals, 1e-9))[examples.user]
+    return replace(examples, weight=(examples.weight * share).astype(np.float32))
 
 
 def user_vectors(
