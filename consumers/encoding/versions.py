@@ -11,6 +11,7 @@ A vector is only ever made by one adapter. Knows no users, and judges no adapter
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Versions:
         self._backbone = backbone
         self._announced = Announced()
         self._changed = False
-        self._refused: set[tuple[int, int]] = set()  # text version, version: not tried again
+        self._refused: dict[tuple[int, int], float] = {}  # text version, version: try again when
         self._written: dict[int, set[str]] = {}  # what stands on the topic of vectors
         self.readings: dict[int, Reading] = {}
 
@@ -86,11 +87,16 @@ class Versions:
 
         Call when the `adapters` topic has been read as far as it goes.
         """
-        if not self._changed:
+        now = time.monotonic()
+        if not self._changed and not any(now > due for due in self._refused.values()):
             return False
         self._changed = False
+        used = self._announced.read_by()
+        self._refused = {
+            key: due for key, due in self._refused.items() if key[0] in used and now <= due
+        }
         opened = False
-        for version, record in self._announced.read_by().items():
+        for version, record in used.items():
             if version not in self.readings and (version, record.version) not in self._refused:
                 opened |= self._open(version, record)
         return opened
@@ -139,7 +145,7 @@ class Versions:
         except CheckpointRejected as error:
             # The recommender refuses it as well; what serves goes on.
             LOG.error("no text is read with adapter %d: %s", version, error)
-            self._refused.add((version, record.version))
+            self._refused[version, record.version] = time.monotonic() + AGAIN_S
             return False
         model = cache_fingerprint(self._backbone.model_hash, self._backbone.pooling, version)
         self.readings[version] = Reading(
@@ -159,3 +165,4 @@ def _done(bundle: Checkpoint) -> dict[str, int]:
 
 LOG = logging.getLogger(__name__)
 CACHES_KEPT = 4
+AGAIN_S = 30.0

@@ -133,6 +133,8 @@ class School:
 
     def _finish(self, job: Job, outcome: Outcome | BaseException) -> None:
         if isinstance(outcome, BaseException):
+            if self._at_hand.stopping.is_set():
+                return
             raise outcome
         at_hand, kind = self._at_hand, job.due.kind
         at_hand.metrics.running.labels(kind).set(0)
