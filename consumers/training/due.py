@@ -27,7 +27,8 @@ def next_round(
     """Return the round that a scenario needs now; None: none.
 
     Just before an adapter its champion gets a new tower, so that a new adapter is not taken for
-    better because its tower has seen more. ``trying`` says that a version of the scenario is tried
+    better because its tower has seen more; one that has seen half of what is new will do, for events
+    go on while it is trained. ``trying`` says that a version of the scenario is tried
     on live events: until that is decided there is no rival, and for a good while no other champion.
     """
     buffer = memory.buffers.get(scenario)
@@ -40,7 +41,7 @@ def next_round(
         reason = None if patient else _tower_due(tower, now_ms)
         return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
     reason = _adapter_due(adapter, policy, now_ms)
-    if reason is not None and tower.events < FEWEST_NEW:
+    if reason is not None and tower.events < max(FEWEST_NEW, adapter.events // 2):
         return Due(scenario=scenario, kind="adapter", reason=reason)
     if reason is not None:
         return Due(scenario=scenario, kind="tower", reason="an adapter follows")

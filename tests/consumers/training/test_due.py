@@ -51,7 +51,7 @@ def test_tower_comes_often_and_the_adapter_by_policy() -> None:
 def test_champion_gets_a_new_tower_before_a_rival_is_trained() -> None:
     memory = remembered(1200)
     memory.clock("default", "adapter").events = 5000
-    memory.clock("default", "tower").events = 300
+    memory.clock("default", "tower").events = 3000
     found = due(memory)
     assert found is not None
     assert found.kind == "tower"
