@@ -27,9 +27,9 @@ def next_round(
     """Return the round that a scenario needs now; None: none.
 
     Just before an adapter its champion gets a new tower, so that a new adapter is not taken for
-    better because its tower has seen more; one that has seen half of what is new will do, for events
-    go on while it is trained. ``trying`` says that a version of the scenario is tried
-    on live events: until that is decided there is no rival, and for a good while no other champion.
+    better because its tower has seen more; one that has seen half of what is new will do, for
+    events go on while it is trained. ``trying`` says that a version of the scenario is tried on
+    live events: until that is decided there is no rival, and for a good while no other champion.
     """
     buffer = memory.buffers.get(scenario)
     fewest = FEWEST if scenario == DEFAULT_SCENARIO else FEWEST_OF_ITS_OWN
