@@ -7,7 +7,6 @@ linter would say of a Dockerfile is checked for the few rules that matter to us.
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -234,9 +233,24 @@ def test_what_is_laid_over_names_services_that_are_there() -> None:
     assert set(CUDA["services"]) <= set(COMPOSE["services"])
 
 
-@pytest.fixture(scope="module")
-def project() -> dict[str, Any]:
-    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+def test_prometheus_asks_the_services_that_are_there_by_names_that_they_answer_to() -> None:
+    file = (DOCKER / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+    [job] = yaml.safe_load(file)["scrape_configs"]
+    targets = [target for group in job["static_configs"] for target in group["targets"]]
+    programs = {name for name in OURS if name != "topics"}
+    assert set(targets) == {f"{name}:8080" for name in programs}
+    for name in programs:
+        assert environment_of(OURS[name])["STREAM_REC_HTTP_NAMES"] == name
+        assert environment_of(OURS[name])["STREAM_REC_HTTP"].endswith(":8080")
+    assert job["authorization"]["credentials_file"] == "/run/secrets/http_token"
+    assert "http_token" in COMPOSE["services"]["prometheus"]["secrets"]
+
+
+def test_folders_that_are_mounted_are_there() -> None:
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", ()):
+            if volume.startswith("./"):
+                assert (DOCKER / volume.partition(":")[0]).is_dir(), volume
 
 
 def subset(*words: str) -> set[str]:
