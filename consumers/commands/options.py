@@ -107,9 +107,9 @@ def reach(
     """Return the settings of a command about a running installation, by its folder unless named."""
     from consumers.processes.installation import read_ready
 
-    settings = settings_of(bootstrap_servers, prefix, data_dir, **more)
+    settings = settings_of(bootstrap_servers, prefix, data_dir, None, **more)
     if bootstrap_servers is None and (ready := read_ready(settings.data_dir)) is not None:
-        return settings_of(ready.bootstrap_servers, prefix, data_dir, **more)
+        return settings_of(ready.bootstrap_servers, prefix, data_dir, None, **more)
     return settings
 
 

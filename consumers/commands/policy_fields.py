@@ -69,9 +69,9 @@ def _structs_in_list(kind: Any) -> list[Any]:
 
 
 def _default(field: Any) -> str:
-    if field.default is not kinds.NODEFAULT:
+    if field.default is not msgspec.NODEFAULT:
         return json.dumps(msgspec.to_builtins(field.default))
-    if field.default_factory is not kinds.NODEFAULT:
+    if field.default_factory is not msgspec.NODEFAULT:
         return json.dumps(msgspec.to_builtins(field.default_factory()))
     return "required"
 
