@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 
 from consumers.kafka_io import wire
+from consumers.recommending.learners import UNUSABLE
 from stream_rec.adapters.life import AdapterVersion, LivePointer, decode_adapter, encode_adapter
 from stream_rec.aliases.families import FORMATS
 from stream_rec.erasure import Marker, parse_erasure
 from stream_rec.errors import (
+    ConfigurationError,
     InvalidPolicy,
     InvalidRecord,
     NewerFormat,
     StateRejected,
-    StreamRecError,
 )
 from stream_rec.events import Event, parse_event, parse_events
 from stream_rec.items import item_text, parse_item
@@ -71,7 +72,8 @@ class Decoder:
     name: str
     decode: Callable[[bytes], object]
     seeds: Callable[[], Sequence[bytes]]
-    errors: tuple[type[StreamRecError], ...]
+    errors: tuple[type[Exception], ...]
+    guided: bool = True  # compiled code cannot be instrumented
     share: float = 1.0
     poison: tuple[bytes, ...] = field(default_factory=lambda: tuple(VALUES.values()))
 
@@ -282,7 +284,8 @@ DECODERS = (
             seeds=_json({"user_id": "u1", "timestamp": 1763790285})),
     Decoder(name="items", decode=_item, seeds=_item_seeds, errors=RECORD, share=2),
     Decoder(name="policies", decode=_policy, seeds=_json(POLICY), errors=(InvalidPolicy,), share=2),
-    Decoder(name="profiles", decode=_profile, seeds=_profile_seeds, errors=STATE),
+    Decoder(name="profiles", decode=_profile, seeds=_profile_seeds,
+            errors=(*STATE, ConfigurationError)),
     Decoder(name="marks", decode=wire.decode_marker, errors=STATE,
             seeds=lambda: [wire.encode_marker(Marker(timestamp=7, version=1024))]),
     Decoder(name="standings", decode=wire.decode_standing, seeds=_standing_seeds, errors=STATE),
@@ -295,9 +298,9 @@ DECODERS = (
     Decoder(name="vector keys", decode=_vector_key, seeds=lambda: [b"0/i/9", b"12/x"], errors=STATE,
             share=0.5),
     Decoder(name="facts", decode=Facts.from_bytes, seeds=_facts_seeds, errors=STATE),
-    Decoder(name="statistics", decode=_statistics, errors=STATE, share=0.5,
+    Decoder(name="statistics", decode=_statistics, errors=STATE, share=0.5, guided=False,
             seeds=lambda: [Statistics(ItemIndex(["a"])).to_bytes()]),
-    Decoder(name="rerankers", decode=Reranker.from_bytes, errors=STATE, share=0.5,
+    Decoder(name="rerankers", decode=Reranker.from_bytes, errors=UNUSABLE, share=0.5,
             seeds=lambda: [Reranker().to_bytes()]),
     Decoder(name="sentiment", decode=Sentiment.from_bytes, seeds=_sentiment_seeds, errors=STATE),
     Decoder(name="exploration", decode=Exploration.from_bytes, errors=STATE, share=0.5,

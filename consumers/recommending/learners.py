@@ -9,6 +9,7 @@ weights back after a restart. Losing one costs a second of learning, never corre
 import logging
 from typing import Any
 
+import msgspec
 from kafka import KafkaProducer
 
 from stream_rec.errors import StateRejected
@@ -56,7 +57,7 @@ class Learners:
             elif kind == RERANKER:
                 known = (record.timestamp, Reranker.from_bytes(record.value))
                 self._others.setdefault(scenario, {})[slot] = known
-        except StateRejected as error:
+        except UNUSABLE as error:
             LOG.warning("weights of slot %s are skipped: %s", slot, error)
 
     def restore(self) -> None:
@@ -130,3 +131,5 @@ EXCHANGE_EVERY_MS = 1_000
 SLOW_EVERY_MS = 10_000  # what is larger, and changes less
 # A worker silent for this long has left or died; its share is learned by others now.
 FORGOTTEN_MS = 30_000
+# A checksum is right in what a hostile writer wrote, too, so what stands behind it may be anything.
+UNUSABLE = (StateRejected, msgspec.DecodeError, KeyError, TypeError, ValueError)
