@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from kafka.errors import (
     AuthorizationError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
@@ -40,17 +41,19 @@ def connected(make: Callable[[int], Client], settings: Settings) -> Client:
             try:
                 return make(patience_ms)
             except KafkaError as error:
-                heard.append(error)
-                for told in heard:
+                heard.errors.append(error)
+                for told in heard.errors:
                     if (words := _words(told, settings)) is not None:
                         raise AccessDenied(words) from error
+                if heard.cut_off >= OFTEN and settings.security.security_protocol in SASL:
+                    raise AccessDenied(_not_let_in(settings)) from error
                 if _tls_is_spoken_instead(settings):
                     msg = (
                         f"the brokers at {settings.bootstrap_servers} speak TLS: "
                         "STREAM_REC_SECURITY_PROTOCOL is SSL or SASL_SSL then"
                     )
                     raise AccessDenied(msg) from error
-    last = next((told for told in reversed(heard[:-1])), heard[-1])
+    last = next((told for told in reversed(heard.errors[:-1])), heard.errors[-1])
     msg = (
         f"no broker answers at {settings.bootstrap_servers} by "
         f"{settings.security.security_protocol}: {last}"
@@ -77,10 +80,7 @@ def _words(error: BaseException, settings: Settings) -> str | None:
     where = settings.bootstrap_servers
     match error:
         case SaslAuthenticationFailedError():
-            return (
-                f"the brokers at {where} refuse {user_of(security)} by {security.sasl_mechanism}: "
-                "wrong user name or password, or no such user"
-            )
+            return _not_let_in(settings)
         case UnsupportedSaslMechanismError():
             return f"the brokers at {where} do not take {security.sasl_mechanism}: {error}"
         case AuthorizationError():
@@ -102,6 +102,14 @@ def _words(error: BaseException, settings: Settings) -> str | None:
             return f"no TLS with {where}: {error.reason or error}"
         case _:
             return None
+
+
+def _not_let_in(settings: Settings) -> str:
+    security = settings.security
+    return (
+        f"the brokers at {settings.bootstrap_servers} refuse {user_of(security)} by "
+        f"{security.sasl_mechanism}: wrong user name or password, no such user, or not this way"
+    )
 
 
 def _tls_is_spoken_instead(settings: Settings) -> bool:
@@ -152,31 +160,46 @@ def _check_key(security: Security, certificate: str) -> None:
         raise ConfigurationError(msg) from error
 
 
+class _Heard(logging.Handler):
+    """Collects the exceptions that the client logs.
+
+    `cut_off` counts connections that ended after the broker had named its version: a broker closes
+    so when it refuses a login, and the client mostly throws the answer away that came before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.INFO)
+        self.errors: list[BaseException] = []
+        self.cut_off = 0
+        self._greeted = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note what one line of the log holds."""
+        if "Broker version identified" in str(record.msg):
+            self._greeted = True
+        given = record.args if isinstance(record.args, tuple) else ()
+        for error in (*given, (record.exc_info or (None, None))[1]):
+            while isinstance(error, BaseException):
+                self.errors.append(error)
+                if self._greeted and isinstance(error, KafkaConnectionError):
+                    self._greeted = False
+                    self.cut_off += 1
+                inside = (part for part in error.args if isinstance(part, BaseException))
+                error = error.__cause__ or error.__context__ or next(inside, None)
+
+
 @contextmanager
-def _listening() -> Iterator[list[BaseException]]:
-    """Collect the exceptions that the client logs."""
-    heard: list[BaseException] = []
-
-    class Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            told = [*(record.args or ()), (record.exc_info or (None, None))[1]]
-            for error in told:
-                while isinstance(error, BaseException):
-                    heard.append(error)
-                    error = error.__cause__ or next(
-                        (part for part in error.args if isinstance(part, BaseException)), None
-                    )
-
-    ear = Ear(level=logging.ERROR)
+def _listening() -> Iterator[_Heard]:
+    heard = _Heard()
     logger = logging.getLogger("kafka.net")
     level, propagate = logger.level, logger.propagate
-    logger.addHandler(ear)
-    logger.setLevel(logging.ERROR)
+    logger.addHandler(heard)
+    logger.setLevel(logging.INFO)
     logger.propagate = False  # what it says now, we say better
     try:
         yield heard
     finally:
-        logger.removeHandler(ear)
+        logger.removeHandler(heard)
         logger.setLevel(level)
         logger.propagate = propagate
 
@@ -184,6 +207,8 @@ def _listening() -> Iterator[list[BaseException]]:
 # A reason is heard within a second; a slow broker gets the rest of half a minute.
 PATIENCE_MS = (3_000, 27_000)
 ASKED_S = 3.0
+SASL = frozenset({"SASL_SSL", "SASL_PLAINTEXT"})
+OFTEN = 3  # a broker that goes down is not reached a second time
 OTHER_NAME = frozenset({62, 64})  # OpenSSL: not a certificate for this host, for this address
 # What a listener without TLS is heard as; every other failure is that of a TLS handshake.
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", None})

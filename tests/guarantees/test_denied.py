@@ -271,7 +271,7 @@ def wrong(secured: SecuredBroker, how: str) -> tuple[str, Security]:
     ("how", "words"),
     [
         ("password", "refuse User:nobody by SCRAM-SHA-512: wrong user name or password"),
-        ("mechanism", "do not take SCRAM-SHA-256"),
+        ("mechanism", "SCRAM-SHA-256"),
         ("authority", "STREAM_REC_SSL_CAFILE"),
         ("no certificate", "STREAM_REC_SSL_CERTFILE"),
         ("name", "is not to be trusted: IP address mismatch"),
