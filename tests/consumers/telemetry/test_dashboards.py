@@ -58,7 +58,7 @@ def test_every_label_in_a_query_is_one_of_its_metric() -> None:
 def test_the_dashboard_shows_every_metric() -> None:
     shown = {name for query in expressions() for name in NAME.findall(query)}
     unseen = [m.name for m in described().values() if not shown & set(m.samples)]
-    assert [name for name in unseen if name not in NOT_SHOWN] == []
+    assert unseen == []
 
 
 def test_brackets_of_queries_close() -> None:
@@ -99,16 +99,3 @@ def test_scrapes_name_programs_of_the_compose_file() -> None:
     services = yaml.safe_load((DOCKER / "compose.yml").read_text(encoding="utf-8"))["services"]
     assert targets - {"trainer"} <= services.keys()
     assert scraped["rule_files"] == ["/etc/prometheus/alerts.yml"]
-
-
-# Figures of single rounds of training, for whoever looks closer than a dashboard.
-NOT_SHOWN = {
-    "stream_rec_training_running",
-    "stream_rec_training_loss",
-    "stream_rec_training_seconds",
-    "stream_rec_training_texts_per_second",
-    "stream_rec_trainer_events",
-    "stream_rec_trainer_erasures",
-    "stream_rec_trainer_lag_records",
-    "stream_rec_replay_buffer_events",
-}
