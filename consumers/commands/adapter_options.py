@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from consumers.commands.options import Bootstrap, DataDir, Json, Prefix, Scenario, reach
+from consumers.commands.options import (
+    Bootstrap,
+    DataDir,
+    Device,
+    Json,
+    Model,
+    Prefix,
+    Scenario,
+    reach,
+)
 
 adapter = typer.Typer(
     help="Look at the language model's adapters, promote one, or roll back.", no_args_is_help=True
@@ -77,3 +86,34 @@ def adapter_rollback(
 
     asked = Asked(reason=reason, force=False, as_json=as_json)
     roll_back(reach(bootstrap_servers, prefix, data_dir), scenario, asked)
+
+
+@adapter.command("distil")
+def adapter_distil(
+    teacher: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The larger model, by folder or hub name.")
+    ],
+    scenario: Scenario = "default",
+    *,
+    max_s: Annotated[float, typer.Option(min=1, help="Seconds of training.")] = 600.0,
+    rank: Annotated[int, typer.Option(min=1, max=256, help="Rank of the adapter.")] = 16,
+    model: Model = None,
+    device: Device = None,
+    bootstrap_servers: Bootstrap = None,
+    data_dir: DataDir = None,
+    prefix: Prefix = None,
+) -> None:
+    """Teach the model that runs which items a larger one puts side by side; live events decide.
+
+    Trains in this process, from the texts of the catalogue alone. The adapter is tried on live
+    events like any other; it has no tower until it serves, so try it before the first tower does.
+    """
+    from dataclasses import replace
+
+    from consumers.commands.options import settings_of
+    from consumers.training.distillation import Wish, run
+
+    settings = reach(bootstrap_servers, prefix, data_dir)
+    asked = settings_of(None, None, None, model=model, device=device)
+    settings = replace(settings, model=asked.model, device=asked.device)
+    run(settings, Wish(teacher=teacher, scenario=scenario, max_s=max_s, rank=rank))

@@ -116,9 +116,11 @@ def learning_round(
     if text is None:
         text = encode(merge_adapter(backbone, served), catalogue.texts)
         tell("texts read")
-    judged_against = _champion(backbone, champion or last, catalogue, None if champion else text)
     tower = _tower(text, past, conditions)
     tell("tower trained")
+    judged_against = _champion(
+        backbone, last, champion, catalogue, _Past(text, tower, past, conditions)
+    )
     adapter = dict(last.adapter) if last else {}
     metrics: dict[str, float] = {"past_examples": len(past), "later_examples": len(later)}
     if conditions.lora is not None:
@@ -219,28 +221,36 @@ def _metrics_of(trained: Trained) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What was learned from the past events on the texts that learning goes on from."""
+
+    text: NDArray[np.float32]
+    tower: Tower
+    examples: NextItems
+    conditions: Conditions
+
+
 def _champion(
     backbone: Backbone,
+    last: Checkpoint | None,
     champion: Checkpoint | None,
     catalogue: Catalogue,
-    text: NDArray[np.float32] | None,
+    past: _Past,
 ) -> Space:
-    """Return where the champion puts the catalogue; text alone where it knew nothing.
+    """Return what the outcome is judged against, knowing the past events and none of the later.
 
-    ``text`` is what its adapter reads, None where that has to be encoded.
+    What serves was fitted to all events at the end of its round, the later ones of this round among
+    them. So an adapter is judged against a tower of the past on the champion's texts, and a tower,
+    or an adapter where nothing but the frozen model serves, against texts alone.
     """
-    if text is None:
-        text = encode(merge_adapter(backbone, _last_adapter(champion)[0]), catalogue.texts)
-    if champion is None:
-        return Space(vectors=_served(text, text), recency=decayed_recency(10))
-    tower = tower_of_arrays(champion.tower) if champion.tower else None
-    vectors = tower_vectors(tower, text, residuals=False) if tower else text.copy()
-    rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
-    for item_id, vector in zip(champion.item_ids, champion.vectors, strict=True):
-        if (row := rows.get(item_id)) is not None:
-            vectors[row] = vector
-    recency = tower.recency if tower else decayed_recency(10)
-    return Space(vectors=_served(text, vectors), recency=recency)
+    if past.conditions.lora is None or (last is None and champion is None):
+        return Space(vectors=_served(past.text, past.text), recency=decayed_recency(10))
+    text, tower = past.text, past.tower
+    if champion is not None:
+        text = encode(merge_adapter(backbone, served_adapter(champion)), catalogue.texts)
+        tower = _tower(text, past.examples, past.conditions)
+    return Space(vectors=_served(text, tower_vectors(tower, text)), recency=tower.recency)
 
 
 def _served(text: NDArray[np.float32], placed: NDArray[np.float32]) -> NDArray[np.float32]:
