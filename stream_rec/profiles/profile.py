@@ -145,25 +145,26 @@ def fold(
         offset: The record's offset in its topic.
         reading: What the words of the event say.
     """
-    consuming = event.consuming
+    consuming, hashed, sentiment = event.consuming, item_hash(event.item_id), reading.sentiment
     hour = max(profile.hour, event.timestamp // HOUR_MS)
     said = profile.said if hour == profile.hour else 0
     quiet = consuming and said >= MOST_AN_HOUR
+    consumed = profile.consumed.added(hashed) if consuming else profile.consumed
     interaction = Interaction(
         event.timestamp, topic, offset, event.item_id, event.event_type, event.scenario,
         event.rating, reading.sentiment, reading.phrase, quiet,
     )  # fmt: skip
-    counted = consuming and not quiet and profile.times(event.item_id) in COUNTED
+    # A set that grew did not hold the item; only one that did, or a filter, is worth a search.
+    is_new = consumed is not profile.consumed and not consumed.bloom
+    counted = consuming and not quiet and (is_new or profile.times(event.item_id) in COUNTED)
     history = profile.history
     links: list[LinkRow] = []
     if event.event_type != "impression":
         history, links = _inserted(history, interaction)
-    hashed = item_hash(event.item_id)
-    sentiment = reading.sentiment
     after = Profile(
         user_id=profile.user_id,
         history=history,
-        consumed=profile.consumed.added(hashed) if consuming else profile.consumed,
+        consumed=consumed,
         disliked=profile.disliked.added(hashed)
         if event.event_type in _REFUSING
         else profile.disliked,
