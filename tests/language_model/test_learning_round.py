@@ -170,3 +170,13 @@ def test_arrays_that_are_no_tower_are_refused(candidate: Candidate) -> None:
         tower_of_arrays({"down": candidate.tower["down"]})
     with pytest.raises(CheckpointRejected, match="do not fit"):
         tower_of_arrays(candidate.tower | {"centre": np.zeros(3, np.float32)})
+
+
+def test_what_serves_knows_the_later_events_and_is_no_unfair_bar(
+    causal: Backbone, tmp_path: Path
+) -> None:
+    conditions = replace(CONDITIONS, lora=None)
+    last = stored(tmp_path, causal, learning_round(causal, SHOP, histories(), conditions))
+    again = learning_round(causal, SHOP, histories(), conditions, last=last)
+    assert again.verdict.decision == "shadow", again.verdict
+    assert again.verdict.figures["log_rank_gain"] > 0
