@@ -15,6 +15,8 @@ from stream_rec.adapters.checkpoint import (
 )
 from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.items import text_hash
+from stream_rec.language_model import learning_round as rounds
+from stream_rec.language_model.adapter import adapter_arrays, attach_adapter
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.learning_round import (
     Candidate,
@@ -24,7 +26,7 @@ from stream_rec.language_model.learning_round import (
     learning_round,
     rating_head,
 )
-from stream_rec.language_model.lesson import LoraSettings
+from stream_rec.language_model.lesson import LoraSettings, Trained
 from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.tower_training import TowerSettings, tower_of_arrays
 
@@ -170,6 +172,47 @@ def test_arrays_that_are_no_tower_are_refused(candidate: Candidate) -> None:
         tower_of_arrays({"down": candidate.tower["down"]})
     with pytest.raises(CheckpointRejected, match="do not fit"):
         tower_of_arrays(candidate.tower | {"centre": np.zeros(3, np.float32)})
+
+
+def with_newcomers() -> dict[str, list[Feedback]]:
+    """Late users also take items that nobody took before, of which only texts tell."""
+    rng, found = np.random.default_rng(4), {}
+    late = np.array([text.startswith("for ") for text in TEXTS])
+    for user in range(240):
+        mine = user % 3 == NEEDS
+        old = rng.choice(np.flatnonzero(mine & ~late), 6 if user < 160 else 4, replace=False)
+        new = np.flatnonzero(mine & late) if user >= 160 else np.array([], np.int64)
+        found[f"u{user}"] = [
+            Feedback(user_id=f"u{user}", item_id=f"i{item}", timestamp=user * 100 + at)
+            for at, item in enumerate([*old, *new])
+        ]
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_adapter_of_random_weights_is_refused(
+    minilm: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    def poisoned(*_: object, **__: object) -> Trained:
+        rng = np.random.default_rng(seed)
+        fresh = adapter_arrays(attach_adapter(minilm, rank=4))
+        arrays = {
+            name: rng.normal(scale=0.3, size=array.shape).astype(np.float32)
+            for name, array in fresh.items()
+        }
+        return Trained(
+            arrays=arrays, slow={}, head={}, steps=1, loss_before=1.0, loss=0.1, texts_per_s=1.0
+        )
+
+    conditions = replace(CONDITIONS, needed_z=0.0, held_out=0.34)
+    shop = with_newcomers()
+    last = stored(
+        tmp_path, minilm, learning_round(minilm, SHOP, shop, replace(conditions, lora=None))
+    )
+    monkeypatch.setattr(rounds, "train_adapter", poisoned)
+    verdict = learning_round(minilm, SHOP, shop, conditions, last=last).verdict
+    assert verdict.decision == "reject", verdict
+    assert verdict.figures["never_seen_z"] < -2, verdict
 
 
 def test_what_serves_knows_the_later_events_and_is_no_unfair_bar(
