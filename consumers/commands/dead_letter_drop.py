@@ -86,19 +86,21 @@ def _delete(settings: Settings, consumer: KafkaConsumer, dlq: str) -> int:
 
     A marker speaks of letters before it alone, so it may go as soon as they do.
     """
-    became = settlement(consumer, dlq)
     numbers = sorted(consumer.partitions_for_topic(dlq) or ())
+    # Taken first: what comes from now on was not looked at, and must stay.
+    ends = consumer.end_offsets([TopicPartition(dlq, number) for number in numbers])
+    became = settlement(consumer, dlq)
     first: dict[int, int] = {}
     counts = dict.fromkeys(numbers, 0)
     for record in read(consumer, dlq, numbers):
         place = (record.partition, record.offset)
-        if record.partition in first:
+        beyond = record.offset >= ends[TopicPartition(dlq, record.partition)]
+        if record.partition in first or beyond:
             continue
         if place in became.markers or became.state(place) != "open":
             counts[record.partition] += 1
         else:
             first[record.partition] = record.offset
-    ends = consumer.end_offsets([TopicPartition(dlq, number) for number in numbers])
     before = dict(_ends(numbers, first, counts, {place.partition: ends[place] for place in ends}))
     if before:
         client = admin(settings)
