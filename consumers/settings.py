@@ -108,6 +108,7 @@ class Settings:
     device: str = "auto"
     hot_profiles: int = 10_000
     clean_disk_s: int = 900
+    lost_events: str = "stop"  # or "skip", where retention deleted events before they were read
     checkpoints: str = ""  # any fsspec URL; empty: under data_dir
     http_token: str | None = field(default=None, repr=False)
     pseudonym_key: str | None = field(default=None, repr=False)
@@ -125,6 +126,9 @@ class Settings:
                 raise ConfigurationError(msg)
         if self.device not in {"auto", "cpu", "cuda"}:
             msg = f"device {self.device!r} is none of auto, cpu, cuda"
+            raise ConfigurationError(msg)
+        if self.lost_events not in {"stop", "skip"}:
+            msg = f"lost_events {self.lost_events!r} is neither stop nor skip"
             raise ConfigurationError(msg)
         if self.format not in FORMATS:
             msg = f"format {self.format!r} is none of {', '.join(FORMATS)}"

@@ -20,6 +20,7 @@ WORDS: dict[str, str] = {
     "hot_profiles": "Profiles kept in memory; the rest is on disk.",
     "clean_disk_s": "Local files are written anew, without forgotten users, so long after.",
     "pseudonym_key": "`ID:SECRET[,OLDID:OLDSECRET]`: users are kept under pseudonyms by the first.",
+    "lost_events": "`stop`, or `skip`: go on where retention deleted events before they were read.",
     "checkpoints": "Where bundles of adapters are: a folder or any fsspec URL.",
     "security_protocol": "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.",
     "sasl_mechanism": "`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`.",

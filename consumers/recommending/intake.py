@@ -48,7 +48,10 @@ class Intake:
         except NoOffsetForPartitionError:  # newly assigned and not yet sought
             return []
         except OffsetOutOfRangeError as error:
-            msg = f"the group's position is no longer in the log: {error}; events are lost"
+            msg = (
+                f"the group's position is no longer in the log: {error}; events are lost: see "
+                "STREAM_REC_LOST_EVENTS"
+            )
             raise ConfigurationError(msg) from error
         return [
             Arrival(

@@ -121,12 +121,24 @@ class Membership(ConsumerRebalanceListener):
             known = standing.ledger.next_offsets
             offset = known.setdefault(place.topic, begin[place])
             if not begin[place] <= offset <= end[place]:
-                msg = (
-                    f"{place.topic}-{place.partition} is to be read from {offset}, but holds "
-                    f"{begin[place]} to {end[place]}: events are lost, decide what to do"
-                )
-                raise ConfigurationError(msg)
+                known[place.topic] = self._after_loss(place, offset, begin[place], end[place])
         return standings
+
+    def _after_loss(self, place: TopicPartition, offset: int, begin: int, end: int) -> int:
+        """Return where to go on when the log no longer holds what is to be read next.
+
+        Raises:
+            ConfigurationError: the operator has not said that the loss is accepted.
+        """
+        found = (
+            f"{place.topic}-{place.partition} is to be read from {offset}, but holds {begin} to "
+            f"{end}: events are lost"
+        )
+        if self._settings.lost_events != "skip":
+            msg = f"{found}; to go on without them, start with STREAM_REC_LOST_EVENTS=skip"
+            raise ConfigurationError(msg)
+        LOG.warning("%s; going on from %d, as told", found, begin)
+        return begin
 
     def _keep_alive(self, records: int) -> None:
         """Long restores must not lose the membership they are for."""
