@@ -41,7 +41,7 @@ ADAPTER = {
     "rank": 4,
     "learning_rate": 0.02,
     # The shop is too small to prove anything; what is proven is known to the tests of the gate.
-    "gate": {"min_gain": -1.0},
+    "gate": {"min_gain": -1.0, "confidence": 0.999},
 }
 
 
