@@ -24,7 +24,11 @@ from stream_rec.policy import AdapterPolicy, Gate, Signals
 from tests.consumers.training.learning import TEXTS, behaviour
 
 POLICY = AdapterPolicy(
-    method="fine_tune", rank=4, learning_rate=0.02, max_s=30.0, gate=Gate(min_gain=-1.0, confidence=0.999)
+    method="fine_tune",
+    rank=4,
+    learning_rate=0.02,
+    max_s=30.0,
+    gate=Gate(min_gain=-1.0, confidence=0.999),
 )
 
 
