@@ -212,7 +212,7 @@ Installation(Plan(settings=settings, command={COMMAND!r})).run()
     while read_ready(tmp_path) is None and time.monotonic() < until:
         time.sleep(0.05)
     children = [json.loads(file.read_text())["pid"] for file in (tmp_path / "run").glob("*.pid")]
-    assert len(children) == 2
+    assert len(children) == 3
     process.send_signal(signal.SIGKILL)
     process.wait()
     while any(mark(pid) for pid in children) and time.monotonic() < until:

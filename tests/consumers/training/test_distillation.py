@@ -33,7 +33,7 @@ def test_larger_model_s_neighbourhoods_become_an_adapter_in_shadow(
         body = json.dumps({"item_id": f"i{number}", "title": text}).encode()
         producer.send(topics.items, key=f"i{number}".encode(), value=body)
     producer.close(timeout=10)
-    made = run(settings, Wish(teacher=get_model_path(), scenario="default", max_s=20, rank=4))
+    made = run(settings, Wish(teacher=str(get_model_path()), scenario="default", max_s=20, rank=4))
     [record] = read_all(settings, topics.adapters)
     assert decode_adapter(record.key, record.value) == made
     assert made.state == "shadow"
