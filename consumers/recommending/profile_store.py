@@ -155,8 +155,7 @@ class ProfileStore:
         except (NewerFormat, ConfigurationError):
             raise
         except Exception as error:
-            if partition in self._open:
-                (self._folder / f"profiles-{partition}" / DAMAGED).touch()
+            self._damaged(partition)
             msg = f"profiles of partition {partition} cannot be read: {error}"
             raise StateRejected(msg) from error
         self._keep_hot(partition, profile)
@@ -240,22 +239,40 @@ class ProfileStore:
     def users(self, partition: int, *, after: str = "", limit: int = 256) -> Iterator[Profile]:
         """Yield up to `limit` profiles in the order of names, from just after the name `after`."""
         start = after.encode() + b"\x00" if after else b"\x01"
-        for _, value in zip(
-            range(limit), self._open[partition].values(from_key=start), strict=False
-        ):
+        for _, value in self._page(partition, start, limit):
             yield decode_profile(value, self.names)
 
     def everyone(self, partition: int) -> Iterator[Profile]:
         """Yield every profile, page by page, for as long as the partition is owned."""
         start = b"\x01"
         while partition in self._open:
-            items = self._open[partition].items(from_key=start)
-            page = [(key, value) for _, (key, value) in zip(range(PAGE), items, strict=False)]
+            page = self._page(partition, start, PAGE)
             if not page:
                 return
             for _, value in page:
                 yield decode_profile(value, self.names)
             start = page[-1][0] + b"\x00"
+
+    def _page(self, partition: int, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` keys and values; at damage, which only the status tells, raise."""
+        page, iterator = list[tuple[bytes, bytes]](), self._open[partition].iter()
+        iterator.seek(start)
+        while len(page) < limit and iterator.valid():
+            page.append((iterator.key(), iterator.value()))
+            iterator.next()
+        try:
+            iterator.status()
+        except Exception as error:
+            self._damaged(partition)
+            msg = f"profiles of partition {partition} cannot be read: {error}"
+            raise StateRejected(msg) from error
+        finally:
+            del iterator  # it would keep the store open
+        return page
+
+    def _damaged(self, partition: int) -> None:
+        if partition in self._open:
+            (self._folder / f"profiles-{partition}" / DAMAGED).touch()
 
     def outdated(self, partition: int) -> Iterator[Profile]:
         """Yield every profile that is stored under an older name than it would be now."""
