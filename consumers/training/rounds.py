@@ -21,7 +21,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from consumers.kafka_io.transaction import crash_point
@@ -38,7 +37,7 @@ from stream_rec.adapters.checkpoint import (
 from stream_rec.adapters.life import AdapterVersion
 from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.language_model.adapter import adapter_rank, merge_adapter
-from stream_rec.language_model.backbone import Backbone, load_backbone
+from stream_rec.language_model.backbone import Backbone, compute_with, load_backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.learning_round import (
     Candidate,
@@ -163,7 +162,7 @@ class Rounds:
 
     def _loaded(self) -> Backbone:
         if self._backbone is None:
-            torch.set_num_threads(threads())
+            compute_with(threads())
             name = self.settings.model
             self._backbone = load_backbone(
                 None if name in PACKAGED else name,

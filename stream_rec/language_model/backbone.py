@@ -106,6 +106,11 @@ def load_backbone(
     )
 
 
+def compute_with(threads: int) -> None:
+    """Let this process compute with so many threads from now on."""
+    torch.set_num_threads(threads)
+
+
 def pooled_vectors(backbone: Backbone, ids: Tensor, mask: Tensor) -> Tensor:
     """Return one unnormalised float32 vector a text, ``(texts, dimension)``.
 
