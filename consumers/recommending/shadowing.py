@@ -143,7 +143,9 @@ class Shadowing:
         return trial.scenario in (scenario, self._adapters.scenario_of(scenario))
 
     def _tables(self, version: int) -> list[VectorTable]:
-        """Return what a version serves with, empty where it is not in memory."""
+        """Return what a version serves with, empty where it is not in memory any more."""
+        if version and version not in self._replica.spaces.made:
+            return []
         vectors = self._replica.seen_through(version).vectors
         if version and TOWER not in vectors:
             return []

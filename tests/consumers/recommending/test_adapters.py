@@ -60,6 +60,18 @@ def test_random_and_shuffled_vectors_are_never_promoted(worker: Worker) -> None:
     assert worker.replica.spaces.made == {}, "what is rejected leaves memory"
 
 
+def test_a_version_may_leave_memory_before_the_worker_looks_what_is_to_be_compared(
+    worker: Worker,
+) -> None:
+    worker.announce(bundle(5, GOOD))
+    worker.settle()
+    worker.take(version_record(bundle(5, GOOD), "rejected"))
+    worker.adapters.between_batches()
+    assert worker.replica.spaces.made == {}
+    worker.compare(4)
+    assert [found.events for found in worker.shadowing.evidence().values()] == [0]
+
+
 def test_an_adapter_that_turns_bad_is_rolled_back_by_the_watch(worker: Worker) -> None:
     worker.announce(bundle(5, GOOD), state="retired")
     worker.announce(bundle(6, RANDOM), state="promoted", champion=5)
