@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from kafka.errors import (
     AuthorizationError,
-    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
@@ -47,6 +46,9 @@ def connected(make: Callable[[int], Client], settings: Settings) -> Client:
                         raise AccessDenied(words) from error
                 if heard.cut_off >= OFTEN and settings.security.security_protocol in SASL:
                     raise AccessDenied(_not_let_in(settings)) from error
+                if heard.ended >= OFTEN:
+                    msg = f"no TLS with {settings.bootstrap_servers}: STREAM_REC_SECURITY_PROTOCOL"
+                    raise AccessDenied(msg) from error
                 if _tls_is_spoken_instead(settings):
                     msg = (
                         f"the brokers at {settings.bootstrap_servers} speak TLS: "
@@ -98,6 +100,8 @@ def _words(error: BaseException, settings: Settings) -> str | None:
             )
         case ssl.SSLError() if error.reason == "WRONG_VERSION_NUMBER":
             return f"what answers at {where} does not speak TLS: STREAM_REC_SECURITY_PROTOCOL"
+        case ssl.SSLError() if error.reason == CUT_SHORT:
+            return None  # so does a broker that goes down
         case ssl.SSLError():
             return f"no TLS with {where}: {error.reason or error}"
         case _:
@@ -163,14 +167,15 @@ def _check_key(security: Security, certificate: str) -> None:
 class _Heard(logging.Handler):
     """Collects the exceptions that the client logs.
 
-    `cut_off` counts connections that ended after the broker had named its version: a broker closes
-    so when it refuses a login, and the client mostly throws the answer away that came before.
+    `cut_off` counts connections that ended after a broker had named its version: it closes so when
+    it refuses a login, and the client mostly throws the answer away that came before. `ended`
+    counts TLS handshakes that were cut short.
     """
 
     def __init__(self) -> None:
         super().__init__(level=logging.INFO)
         self.errors: list[BaseException] = []
-        self.cut_off = 0
+        self.cut_off = self.ended = 0
         self._greeted = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -180,10 +185,10 @@ class _Heard(logging.Handler):
         given = record.args if isinstance(record.args, tuple) else ()
         for error in (*given, (record.exc_info or (None, None))[1]):
             while isinstance(error, BaseException):
-                self.errors.append(error)
-                if self._greeted and isinstance(error, KafkaConnectionError):
-                    self._greeted = False
-                    self.cut_off += 1
+                if not any(error is known for known in self.errors):
+                    self.errors.append(error)
+                    self.cut_off += self._greeted and "disconnected" in str(error)
+                    self.ended += getattr(error, "reason", None) == CUT_SHORT
                 inside = (part for part in error.args if isinstance(part, BaseException))
                 error = error.__cause__ or error.__context__ or next(inside, None)
 
@@ -209,6 +214,7 @@ PATIENCE_MS = (3_000, 27_000)
 ASKED_S = 3.0
 SASL = frozenset({"SASL_SSL", "SASL_PLAINTEXT"})
 OFTEN = 3  # a broker that goes down is not reached a second time
+CUT_SHORT = "UNEXPECTED_EOF_WHILE_READING"
 OTHER_NAME = frozenset({62, 64})  # OpenSSL: not a certificate for this host, for this address
 # What a listener without TLS is heard as; every other failure is that of a TLS handshake.
-NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", None})
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", CUT_SHORT, None})
