@@ -128,8 +128,8 @@ class Replica:
         return [(self.seen_through(version), places) for version, places in versions.items()]
 
     def seen_through(self, version: int) -> "Replica | Served":
-        """Return this replica with the vectors of one version that is in memory."""
-        space = self.spaces.made[version] if version else None
+        """Return this replica with a version's vectors; frozen when it is not in memory."""
+        space = self.spaces.made.get(version)
         if space is None:
             return self
         texts, views, counted = space.texts, self.views, self.encoded_items
