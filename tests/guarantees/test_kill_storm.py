@@ -1,10 +1,12 @@
 """Workers are killed at random and at named points under load; the oracle finds nothing wrong.
 
-A run that never hit an open transaction proves nothing, and fails.
+Beside that, workers become zombies, the broker dies right before a commit, and the group never
+rests. A run that never hit an open transaction proves nothing, and fails.
 """
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from consumers.settings import Settings
 from stream_rec.toplist import TopList
 from tests import agreement
 from tests.guarantees import topic_log
+from tests.guarantees.disturbances import Rebalances, kill_broker_before_commit, make_zombie
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.traffic import Mix, send_catalogue, send_events, set_policy, traffic
 from tests.oracle import Fold, fold
@@ -27,13 +30,25 @@ POINTS = ("after_poll", "after_begin", "after_send", "after_offsets", "after_com
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storm:
-    """How bad it gets: `kills` in all, half at random moments, half at named points."""
+    """How bad it gets: `kills` in all, half at random moments, half at named points.
+
+    Each zombie and each death of the broker costs a worker a kill of its own. `rebalances` is how
+    often the group must have been shaken at least.
+    """
 
     events: int
     users: int
     kills: int
-    workers: int
+    zombies: int
+    broker_kills: int
+    rebalances: int
     within_s: float
+    workers: int = 3
+
+    @property
+    def rounds(self) -> int:
+        """How often every worker is killed twice."""
+        return -(-(self.kills - self.zombies - self.broker_kills) // (2 * self.workers))
 
 
 def strike(fleet: Fleet, storm: Storm, rng: np.random.Generator) -> None:
@@ -44,7 +59,7 @@ def strike(fleet: Fleet, storm: Storm, rng: np.random.Generator) -> None:
         time.sleep(float(rng.random()))
         fleet.wait(lambda slot=slot: fleet.kill(slot), 60, "nothing to kill")  # type: ignore[misc]
     ends = before + 2 * storm.workers
-    fleet.wait(lambda: fleet.restarts >= ends, 120, f"{fleet.restarts} ends, not {ends}")
+    fleet.wait(lambda: fleet.restarts >= ends, 300, f"{fleet.restarts} ends, not {ends}")
 
 
 def drained(settings: Settings, backlog: topic_log.Backlog) -> bool:
@@ -85,22 +100,45 @@ def differences(settings: Settings) -> tuple[list[str], Fold]:
     return wrong, expected
 
 
-def weathered(broker: EmbeddedBroker, prefix: str, folder: Path, storm: Storm) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnBroker:
+    """A broker that only this test uses, since it is killed; its folder outlives it."""
+
+    broker: EmbeddedBroker
+    folder: Path
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
+    made = OwnBroker(broker=EmbeddedBroker(), folder=tmp_path / "broker")
+    made.broker.start(made.folder)
+    made.broker.wait_ready(90)
+    yield made
+    made.broker.stop()
+
+
+def weathered(own: OwnBroker, prefix: str, folder: Path, storm: Storm) -> None:
     """Send events, kill, drain, compare."""
-    settings = Settings(bootstrap_servers=broker.bootstrap_servers, prefix=prefix, data_dir=folder)
+    servers = own.broker.bootstrap_servers
+    settings = Settings(bootstrap_servers=servers, prefix=prefix, data_dir=folder)
     mix = Mix(events=storm.events, users=storm.users, erasures=0.01)
     sent = list(traffic(mix, seed=len(prefix)))
     rng = np.random.default_rng(storm.kills)
-    rounds = storm.kills // (2 * storm.workers)
-    share = len(sent) // (rounds + 1)
+    share = len(sent) // (storm.rounds + 1)
     with Fleet(settings, workers=storm.workers) as fleet:
         send_catalogue(settings, 200)
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 1000, "size": 5}})
-        for number in range(rounds):
-            send_events(settings, sent[number * share : (number + 1) * share])
-            strike(fleet, storm, rng)
-        send_events(settings, sent[rounds * share :])
+        with Rebalances(settings) as rebalances:
+            for number in range(storm.rounds):
+                send_events(settings, sent[number * share : (number + 1) * share])
+                strike(fleet, storm, rng)
+                if number < storm.zombies:
+                    make_zombie(fleet, number % storm.workers, rng)
+                if number < storm.broker_kills:
+                    slot = (number + 1) % storm.workers
+                    kill_broker_before_commit(fleet, slot, own.broker, own.folder)
+        send_events(settings, sent[storm.rounds * share :])
         with contextlib.closing(topic_log.Backlog(settings)) as backlog:
             fleet.wait(lambda: drained(settings, backlog), storm.within_s, "not drained")
         kills = fleet.restarts
@@ -109,20 +147,28 @@ def weathered(broker: EmbeddedBroker, prefix: str, folder: Path, storm: Storm) -
     assert sum(expected.outcomes.values()) == len(sent)
     assert len(expected.erased) > storm.users / 20, "hardly anybody was forgotten"
     assert kills >= storm.kills
+    assert rebalances.joined >= storm.rebalances, f"only {rebalances.joined} rebalances"
     lost = topic_log.aborted(settings, Topics(prefix).profiles)
     assert lost > 0, f"void: no open transaction was hit in {kills} kills"
 
 
+@pytest.mark.broker
 def test_twenty_kills_lose_nothing_and_apply_nothing_twice(
-    broker: EmbeddedBroker, prefix: str, tmp_path: Path
+    own_broker: OwnBroker, prefix: str, tmp_path: Path
 ) -> None:
-    storm = Storm(events=20_000, users=1_000, kills=20, workers=2, within_s=180)
-    weathered(broker, prefix, tmp_path, storm)
+    storm = Storm(
+        events=20_000, users=1_000, kills=20, zombies=1, broker_kills=1, rebalances=5, within_s=240
+    )
+    weathered(own_broker, prefix, tmp_path, storm)
 
 
 @pytest.mark.slow
+@pytest.mark.broker
 def test_a_hundred_kills_lose_nothing_and_apply_nothing_twice(
-    broker: EmbeddedBroker, prefix: str, tmp_path: Path
+    own_broker: OwnBroker, prefix: str, tmp_path: Path
 ) -> None:
-    storm = Storm(events=200_000, users=8_000, kills=102, workers=3, within_s=900)
-    weathered(broker, prefix, tmp_path, storm)
+    storm = Storm(
+        events=200_000, users=8_000, kills=100, zombies=5, broker_kills=5, rebalances=50,
+        within_s=900,
+    )  # fmt: skip
+    weathered(own_broker, prefix, tmp_path, storm)
