@@ -38,7 +38,7 @@ def write_state(settings: Settings, *, users: int, events_each: int, items: int)
     patterns = []
     for number in range(PATTERNS):
         patterns.append(_profile(rng, number, events_each, items, facts))
-        if len(facts) >= PER_RECORD:
+        if (number + 1) * events_each % PER_RECORD < events_each:
             client.send(topics.statistics, value=facts.build("seed").to_bytes(), partition=0)
             facts = FactsBuilder()
     written = _write_profiles(client, settings, patterns, users)
