@@ -21,7 +21,7 @@ from stream_rec.adapters.tower import check_tower, place
 from stream_rec.catalogue.neighbours import Neighbours
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.errors import CheckpointRejected
-from stream_rec.experts.views import TEXT
+from stream_rec.experts.views import TEXT, TOWER
 from stream_rec.ranking.derived import Derived
 from stream_rec.statistics.item_index import ItemIndex
 
@@ -261,6 +261,5 @@ def _strangers(checkpoint: Checkpoint, rows: NDArray[np.int64]) -> dict[str, Bun
     }
 
 
-TOWER = "modality:tower"
 _NEIGHBOURS_AT_ONCE = 64
 _PLACED_AT_ONCE = 2048

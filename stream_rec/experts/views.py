@@ -19,6 +19,7 @@ from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import NEVER_MS, Statistics
 
 TEXT = "text"
+TOWER = "tower"  # where the tower of an adapter puts items
 
 
 class Knowledge(Protocol):

@@ -54,6 +54,9 @@ class Similar(NamedTuple):
     text_of: NDArray[np.int32]  # (users,) row of `text`, -1 for none
     other: NDArray[np.float32]  # (users with another vector, items) the best of all modalities
     other_of: NDArray[np.int32]
+    # The tower describes candidates and finds none, so it is not compared with every item.
+    tower: NDArray[np.float32]  # (users, dimension) unit vectors, or zero
+    tower_matrix: NDArray[np.float32]  # (capacity, dimension), no rows where no tower serves
 
 
 class Gathered(NamedTuple):

@@ -48,6 +48,7 @@ class Feature(IntEnum):
     NOVELTY = 26  # share of events on items nobody took before
     TEXT_LIKELY = 27  # logarithm of the text expert's distribution over the catalogue
     LIKE_OTHER = 28  # cosine in the best of the other modalities
+    LIKE_TOWER = 29  # cosine where the tower of an adapter puts items
 
 
 class Told(NamedTuple):
@@ -119,12 +120,16 @@ def _tell_links(view, dense, chosen, features):  # type: ignore[no-untyped-def]
 def _tell_similar(view, users, user, similar, gathered, chosen, features):  # type: ignore[no-untyped-def]
     text, other = similar.text, similar.other
     text_of, other_of = similar.text_of[user], similar.other_of[user]
+    tower, matrix_of_tower = similar.tower[user], similar.tower_matrix
     for place in range(chosen.shape[0]):
         row = chosen[place]
         near = text[text_of, row] if text_of >= 0 else np.float32(0.0)
         features[place, Feature.LIKE_NEAR] = near
         features[place, Feature.LIKE_GAP] = near - gathered.most_similar if text_of >= 0 else 0.0
         features[place, Feature.LIKE_OTHER] = other[other_of, row] if other_of >= 0 else 0.0
+        features[place, Feature.LIKE_TOWER] = 0.0
+        if row < matrix_of_tower.shape[0]:
+            features[place, Feature.LIKE_TOWER] = dot(matrix_of_tower[row], tower)
         features[place, Feature.LIKE_WIDE] = 0.0
         features[place, Feature.LIKE_LAST] = 0.0
         features[place, Feature.LIKE_MOST] = 0.0

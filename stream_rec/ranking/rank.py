@@ -164,7 +164,7 @@ class _Reasons:
 
 def _groups() -> NDArray[np.float64]:
     """Which experts speak from behaviour, from words, and from popularity, (experts, 3)."""
-    group = {"text": 1, "other_modality": 1, "popularity": 2, "category": 2}
+    group = {"text": 1, "other_modality": 1, "tower": 1, "popularity": 2, "category": 2}
     return np.eye(3)[[group.get(name, 0) for name in EXPERTS]]
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream_rec.compiled import kernel
 from stream_rec.experts.impressions import Impression
 from stream_rec.experts.text import user_vectors
-from stream_rec.experts.views import TEXT, Knowledge, Views
+from stream_rec.experts.views import TEXT, TOWER, Knowledge, Views
 from stream_rec.policy import Policy
 from stream_rec.profiles.profile import Profile
 from stream_rec.ranking.candidates import MOST, SHARP, Similar, clear, gather, heaps
@@ -36,6 +36,7 @@ __all__ = [
 
 EXPERTS = (
     "popularity", "co_visitation", "markov", "text", "other_modality", "repeats", "category",
+    "tower",
 )  # fmt: skip
 
 
@@ -246,9 +247,13 @@ def _similar(known: Scorer, users: Users) -> Similar:
     items, count = len(known.items), len(users.start) - 1
     text, text_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
     other, other_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
+    tower, matrix_of_tower = np.zeros((count, 1), np.float32), np.zeros((0, 1), np.float32)
     for name, table in known.vectors.items():
         table.reserve(items)
         vectors = user_vectors(table, users.start, users.rows, users.near)
+        if name == TOWER:
+            tower, matrix_of_tower = vectors, table.matrix
+            continue
         those = np.flatnonzero(vectors.any(1))
         if not len(those):
             continue
@@ -261,7 +266,7 @@ def _similar(known: Scorer, users: Users) -> Similar:
                 other = np.full((count, items), -1.0, np.float32)
             other_of[those] = those
             other[those] = np.maximum(other[those], vectors[those] @ table.matrix[:items].T)
-    return Similar(text, text_of, other, other_of)
+    return Similar(text, text_of, other, other_of, tower, matrix_of_tower)
 
 
 @kernel
@@ -285,8 +290,8 @@ _PUSH = 4.0  # how far below others a near copy of a refused item falls, in unit
 _COLUMNS = np.array(
     [
         Feature.POPULAR_2000, Feature.LINKED, Feature.FOLLOWING, Feature.LIKE_NEAR,
-        Feature.LIKE_OTHER, Feature.OWN_RECENCY, Feature.TOKENS_LIKED,
+        Feature.LIKE_OTHER, Feature.OWN_RECENCY, Feature.TOKENS_LIKED, Feature.LIKE_TOWER,
     ]
 )  # fmt: skip
-_FLOORS = np.array([1e-2, 1e-4, 1e-3, -1.0, -1.0, 0.0, 0.0], np.float32)
-_MIXTURE = np.array([0.1, 0.5, 0.2, 0.3, 0.3, 0.5, 0.05], np.float32)
+_FLOORS = np.array([1e-2, 1e-4, 1e-3, -1.0, -1.0, 0.0, 0.0, -1.0], np.float32)
+_MIXTURE = np.array([0.1, 0.5, 0.2, 0.3, 0.3, 0.5, 0.05, 0.3], np.float32)

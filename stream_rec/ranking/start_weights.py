@@ -16,7 +16,10 @@ from stream_rec.ranking.features import Feature
 HIDDEN = 32
 
 # centre, scale, weight of the linear path
-_UNTRAINED: dict[Feature, tuple[float, float, float]] = {Feature.LIKE_OTHER: (0.0, 0.3, 0.4)}
+_UNTRAINED: dict[Feature, tuple[float, float, float]] = {
+    Feature.LIKE_OTHER: (0.0, 0.3, 0.4),
+    Feature.LIKE_TOWER: (0.0, 0.3, 0.4),
+}
 
 
 def _read() -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_it_learns_to_rank_first_what_is_taken() -> None:
         _loss(Reranker(), features, taken, 0.4),
         _loss(_taught(0, 300), features, taken, 0.4),
     )
-    assert taught < 0.5 * untaught
+    assert taught < 0.6 * untaught
 
 
 def test_scoring_changes_nothing() -> None:
