@@ -72,7 +72,8 @@ def _guided(name: str, seconds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(decoder.seeds()):
             (Path(folder) / f"seed-{number}").write_bytes(seed)
-        options = [f"-max_total_time={seconds}", "-max_len=8192", "-print_final_stats=1", folder]
+        found = f"-artifact_prefix={tempfile.gettempdir()}/stream-rec-fuzz-"
+        options = [f"-max_total_time={seconds}", "-max_len=8192", found, folder]
         atheris.Setup([sys.argv[0], *options], lambda value: judge(decoder, bytes(value)) and None)
         atheris.Fuzz()
 
