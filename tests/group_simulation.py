@@ -231,9 +231,14 @@ class Group:
             happening = str(self.rng.choice(HAPPENINGS, p=CHANCES))
             self.happened[happening] = self.happened.get(happening, 0) + 1
             self._turn(happening)
-        while not self.broker.drained:
+        for _ in range(MOST_DELIVERIES):
+            if self.broker.drained:
+                break
             for place in range(self.slots):
                 self._deliver(place)
+        else:
+            message = "the log is never drained"
+            raise AssertionError(message)
         self.now_ms += 10**9
         for worker in self.workers:
             result = worker.owed(self.now_ms)
@@ -307,5 +312,6 @@ class Group:
         return Worker(self.broker, f"worker-{self.born}", self.rng, self.shell)
 
 
+MOST_DELIVERIES = 60  # far more than any log here takes
 HAPPENINGS = ["deliver", "crash before commit", "crash after commit", "rebalance", "zombie"]
 CHANCES = [0.6, 0.12, 0.1, 0.1, 0.08]

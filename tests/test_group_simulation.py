@@ -1,6 +1,9 @@
 """G1 to G5 under random schedules of crashes, zombies and rebalances, without a broker."""
 
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import msgspec
 import numpy as np
@@ -131,3 +134,17 @@ def forgets_an_outcome(*arguments: object) -> Step:
 )
 def test_a_broken_step_is_seen(stepper: Stepper) -> None:
     assert any(differences(simulated(seed, stepper=stepper)) for seed in range(20))
+
+
+def worst_of(seeds: range) -> list[str]:
+    """Return what went wrong in a run of schedules; for a process of its own."""
+    return [
+        f"schedule {seed}: {wrong}" for seed in seeds if (wrong := differences(simulated(seed)))
+    ]
+
+
+@pytest.mark.slow
+def test_ten_thousand_schedules_end_in_the_state_that_the_log_implies() -> None:
+    parts = [range(start, start + 100) for start in range(1_000, 11_000, 100)]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        assert [wrong for part in pool.map(worst_of, parts) for wrong in part] == []
