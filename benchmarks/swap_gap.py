@@ -29,7 +29,6 @@ from consumers.kafka_io.clients import plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import encode_vector, vector_key
 from consumers.settings import Settings
-from stream_rec.adapters.base_model import text_model
 from stream_rec.adapters.checkpoint import FORMAT, Checkpoint, Manifest, write_checkpoint
 from stream_rec.adapters.life import (
     AdapterVersion,
@@ -38,6 +37,7 @@ from stream_rec.adapters.life import (
     live_key,
     version_key,
 )
+from stream_rec.adapters.text_model import text_model
 from stream_rec.items import Item, item_text, text_hash
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.topic_log import producer

@@ -72,7 +72,7 @@ def _message(name: str) -> dict[str, Any]:
 
 def _dead_letter() -> dict[str, Any]:
     whole = {"topic": "", "partition": 0, "offset": 0, "stage": "", "error": "", "reason": ""}
-    headers = {}
+    headers: dict[str, bytes | None] = {}
     for body in (b"x" * CUT_BYTES, None):  # one that is cut, and one that is empty
         letter = DeadLetter(key=body, value=body, **whole)  # type: ignore[arg-type]
         headers |= dict(dead_letter_record(letter, limit=CUT_BYTES).headers)

@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from stream_rec.adapters.base_model import is_of
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import (
     DEFAULT_SCENARIO,
@@ -30,6 +29,7 @@ from stream_rec.adapters.life import (
     decode_adapter,
 )
 from stream_rec.adapters.space import Loading, Space
+from stream_rec.adapters.text_model import is_of
 from stream_rec.errors import CheckpointRejected, StateRejected
 from stream_rec.replica import Replica
 

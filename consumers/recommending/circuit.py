@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from stream_rec.policy import IntakePolicy
+from stream_rec.step import Outcome
 
 State = Literal["closed", "open", "half_open"]
 
@@ -109,7 +110,7 @@ class Circuits:
         self._circuits = {topic: Circuit(paused=topic in before) for topic in topics}
         self._kept = {topic for topic in self._circuits if topic in before}
 
-    def count(self, outcomes: Mapping[tuple[str, str], int], *, now: float) -> None:
+    def count(self, outcomes: Mapping[tuple[str, Outcome], int], *, now: float) -> None:
         """Take the outcomes of a batch by topic and outcome."""
         sums: dict[str, list[int]] = {}
         for (topic, outcome), count in outcomes.items():

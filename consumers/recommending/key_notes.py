@@ -45,7 +45,7 @@ def new_note(store: ProfileStore, partition: int, *, moved: bool = False) -> byt
     noted, names = _noted(store, partition), store.names
     if not names.keyed:
         return None
-    after = (names.key_ids[0],)
+    after: tuple[str, ...] = (names.key_ids[0],)
     if not moved:
         after = (*noted, *(key_id for key_id in after if key_id not in noted))
     return None if after == noted else msgspec.json.encode(KeyNote(keys=after))

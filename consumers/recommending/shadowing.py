@@ -19,9 +19,8 @@ from kafka import KafkaProducer
 from consumers.recommending.adapters import SHADOW, WATCH, Adapters, Trial
 from stream_rec.adapters.comparison import Taken, differences
 from stream_rec.adapters.shadow import Evidence, gather, merge
-from stream_rec.adapters.space import TOWER
 from stream_rec.catalogue.vectors import VectorTable
-from stream_rec.experts.views import TEXT
+from stream_rec.experts.views import TEXT, TOWER
 from stream_rec.replica import Replica
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rec.adapters.base_model import text_model
 from stream_rec.adapters.checkpoint import FORMAT, Checkpoint, Manifest
+from stream_rec.adapters.text_model import text_model
 from stream_rec.adapters.tower import place
 from stream_rec.items import Item, item_text, text_hash
 from stream_rec.replica import Replica

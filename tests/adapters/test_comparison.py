@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from stream_rec.adapters.comparison import Taken, differences
-from stream_rec.adapters.space import TOWER
 from stream_rec.catalogue.vectors import VectorTable
-from stream_rec.experts.views import TEXT
+from stream_rec.experts.views import TEXT, TOWER
 from stream_rec.policy import Policy
 from stream_rec.replica import Replica
 from tests.adapters.bundles import KINDS, bundle, by_kind, load, noise, shop

@@ -6,10 +6,9 @@ import resource
 import numpy as np
 import pytest
 
-from stream_rec.adapters.space import TOWER
 from stream_rec.errors import CheckpointRejected
 from stream_rec.events import Event
-from stream_rec.experts.views import TEXT
+from stream_rec.experts.views import TEXT, TOWER
 from stream_rec.items import Item, item_text, text_hash
 from stream_rec.profiles.profile import Profile, Reading, fold
 from stream_rec.publish import Due, publish

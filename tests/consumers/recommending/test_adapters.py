@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream_rec.adapters.base_model import text_model
 from stream_rec.adapters.checkpoint import write_checkpoint
 from stream_rec.adapters.life import LivePointer, encode_adapter, live_key
+from stream_rec.adapters.text_model import text_model
 from tests.adapters.bundles import MODEL, bundle, by_kind, noise
 from tests.consumers.recommending.adapter_records import Outgoing, Worker, version_record
 

@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from stream_rec.adapters.base_model import is_of, text_model
+from stream_rec.adapters.text_model import is_of, text_model
 from stream_rec.language_model.backbone import Pooling
 from stream_rec.language_model.vector_cache import cache_fingerprint
 
