@@ -36,7 +36,7 @@ class Customer:
         event = {
             "event_id": event_id,
             "user_id": user_id,
-            "item_id": f"i{self._sent}",
+            "item_id": f"i{100 + self._sent}",  # none that the user took too often to count
             "timestamp": time.time_ns() // 1_000_000,
         }
         value = json.dumps(event).encode()
