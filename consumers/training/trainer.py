@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -306,7 +306,7 @@ def run_trainer(settings: Settings) -> None:
         message = "No module named 'torch'"
         raise ModuleNotFoundError(message, name="torch")
     try:
-        os.nice(NICENESS)
+        _give_way()
         trainer = Trainer(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: trainer.stopping.set())
@@ -320,6 +320,13 @@ def run_trainer(settings: Settings) -> None:
         # All that must last is written; a thread inside torch cannot be joined in time.
         logging.shutdown()
         os._exit(0)
+
+
+def _give_way() -> None:
+    """Run where nothing else wants to: whoever wakes up takes the processor at once."""
+    os.nice(NICENESS)
+    with suppress(AttributeError, OSError):  # not a Linux, or not allowed here
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 LOG = logging.getLogger(__name__)
