@@ -42,9 +42,10 @@ def new_note(store: ProfileStore, partition: int, *, moved: bool = False) -> byt
 
     `moved` says that nobody of the partition is stored under an older key any more.
     """
-    noted, names = _noted(store, partition), store.names
-    if not names.keyed:
+    names = store.names
+    if not names.keyed:  # as most are: every transaction asks, and the answer is on disk
         return None
+    noted = _noted(store, partition)
     after: tuple[str, ...] = (names.key_ids[0],)
     if not moved:
         after = (*noted, *(key_id for key_id in after if key_id not in noted))

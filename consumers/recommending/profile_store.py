@@ -236,28 +236,22 @@ class ProfileStore:
                 batch.put(key, value)
         self._write(partition, batch, position=position, ledger=ledger)
 
-    def users(self, partition: int, *, after: str = "", limit: int = 256) -> Iterator[Profile]:
-        """Yield up to `limit` profiles in the order of names, from just after the name `after`."""
-        start = after.encode() + b"\x00" if after else b"\x01"
-        for _, value in self._page(partition, start, limit):
-            yield decode_profile(value, self.names)
-
     def everyone(self, partition: int) -> Iterator[Profile]:
         """Yield every profile, page by page, for as long as the partition is owned."""
         start = b"\x01"
         while partition in self._open:
-            page = self._page(partition, start, PAGE)
+            page = self._page(partition, start)
             if not page:
                 return
             for _, value in page:
                 yield decode_profile(value, self.names)
             start = page[-1][0] + b"\x00"
 
-    def _page(self, partition: int, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` keys and values; at damage, which only the status tells, raise."""
+    def _page(self, partition: int, start: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the next keys and values; at damage, which only the status tells, raise."""
         page, iterator = list[tuple[bytes, bytes]](), self._open[partition].iter()
         iterator.seek(start)
-        while len(page) < limit and iterator.valid():
+        while len(page) < PAGE and iterator.valid():
             page.append((iterator.key(), iterator.value()))
             iterator.next()
         try:

@@ -109,7 +109,7 @@ class SpareTime:
                     self._put_in_order()
                     return
                 self._scanning = self._unscanned.pop()
-                self._scan = self._everyone(self._scanning)
+                self._scan = self._store.everyone(self._scanning)
             else:
                 self._note(self._scanning, profile)
 
@@ -227,9 +227,6 @@ class SpareTime:
         ):
             self._staleness.published(place, generated_ms=generated_ms, active_ms=active_ms)
         self._noted, self._in_order = {}, True
-
-    def _everyone(self, partition: int) -> Iterator[Profile]:
-        return self._store.everyone(partition)
 
     def _refresh_ms(self) -> int:
         effective = self._replica.policies.effective

@@ -98,7 +98,7 @@ def test_a_store_knows_marks_again_after_a_restart(tmp_path: Path) -> None:
         assert found.get(0, "ann") is None
         assert found.marker(0, "ann") == MARK
         assert found.marker(0, "bob") is None
-        assert [profile.user_id for profile in found.users(0)] == ["bob"]
+        assert [profile.user_id for profile in found.everyone(0)] == ["bob"]
         assert found.unclean(0)
 
 
@@ -135,7 +135,7 @@ def test_cleaned_files_hold_no_trace_of_the_forgotten(tmp_path: Path) -> None:
     store.close_all()
     again = opened(tmp_path)
     assert not again.unclean(0)
-    assert len(list(again.users(0, limit=2_000))) == 800
+    assert len(list(again.everyone(0))) == 800
 
 
 def test_who_is_forgotten_during_a_cleaning_is_cleaned_by_the_next(tmp_path: Path) -> None:

@@ -43,12 +43,11 @@ def test_loaded_tombstone_forgets_a_hot_profile(store: ProfileStore) -> None:
     assert store.get(0, "ann") is None
 
 
-def test_users_are_walked_in_pages(store: ProfileStore) -> None:
+def test_users_are_walked_in_pages(store: ProfileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.recommending.profile_store.PAGE", 6)
     users = sorted(f"u{number}" for number in range(20))
     store.apply(0, [stored(user) for user in users], position=1, ledger=b"{}")
-    seen: list[str] = []
-    while page := [p.user_id for p in store.users(0, after=seen[-1] if seen else "", limit=6)]:
-        seen += page
+    seen = [profile.user_id for profile in store.everyone(0)]
     assert seen == users
 
 

@@ -122,7 +122,7 @@ class Shop:
                 standing = restore(self.log, TOPIC, store, committed, alive=lambda _: None)[0]
                 assert standing.ledger.next_offsets == {"clicks": TRANSACTIONS}
                 found = {user: store.get(0, user) for user in self.log.expected}
-                walked = {profile.user_id: profile for profile in store.users(0, limit=10 * USERS)}
+                walked = {profile.user_id: profile for profile in store.everyone(0)}
             except StateRejected as error:  # the process ends with 75 and is started again
                 refusals.append(error)
             else:
