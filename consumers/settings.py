@@ -226,6 +226,15 @@ def secrets_and_security(settings: Settings) -> dict[str, str]:
     return said
 
 
+def model_path(name: str) -> str | None:
+    """Return the folder or hub name of a model; None for the packaged MiniLM, by any of its names.
+
+    >>> model_path("minilm"), model_path("models/mine")
+    (None, 'models/mine')
+    """
+    return None if name in PACKAGED else name
+
+
 def host_and_port(text: str) -> tuple[str, int]:
     """Split `HOST:PORT`; an IPv6 host stands in brackets.
 
@@ -277,6 +286,7 @@ def _typed(name: str, value: object) -> object:
     return value
 
 
+PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
 # Touched by a program in its folder when it gets on; the supervisor looks at its time.
 HEARTBEAT_FILE = "heartbeat"
 PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})

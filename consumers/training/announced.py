@@ -25,8 +25,7 @@ from stream_rec.adapters.life import (
     LivePointer,
     decode_adapter,
     encode_adapter,
-    live_key,
-    version_key,
+    record_key,
 )
 from stream_rec.errors import StateRejected
 
@@ -155,12 +154,8 @@ def announce(
         producer.init_transactions()
         producer.begin_transaction()
         for record in records:
-            key = (
-                live_key(record.scenario)
-                if isinstance(record, LivePointer)
-                else version_key(record.scenario, record.version)
-            )
-            producer.send(topics.adapters, key=key, value=encode_adapter(record), partition=0)
+            key, value = record_key(record), encode_adapter(record)
+            producer.send(topics.adapters, key=key, value=value, partition=0)
             line = msgspec.json.encode(_audit(record))
             producer.send(topics.audit, key=record.scenario.encode(), value=line, partition=0)
             crash_point("announcing")

@@ -17,9 +17,9 @@ import numpy as np
 from consumers import terminal
 from consumers.kafka_io.topic_reading import newest, partitions_of, reader
 from consumers.kafka_io.topics import Topics
-from consumers.settings import Settings
+from consumers.settings import Settings, model_path
 from consumers.training.announced import Announced, announce
-from consumers.training.rounds import PACKAGED, code_version
+from consumers.training.rounds import code_version
 from stream_rec.adapters.checkpoint import (
     FORMAT,
     Checkpoint,
@@ -59,7 +59,7 @@ def run(settings: Settings, wish: Wish) -> AdapterVersion:
     """
     items, announced = _read(settings)
     student = load_backbone(
-        None if settings.model in PACKAGED else settings.model,
+        model_path(settings.model),
         device=settings.device,  # type: ignore[arg-type]
     )
     teacher = load_backbone(wish.teacher, device=settings.device)  # type: ignore[arg-type]

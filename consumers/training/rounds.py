@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.kafka_io.transaction import crash_point
-from consumers.settings import Settings
+from consumers.settings import Settings, model_path
 from consumers.training.due import Begun, Due
 from consumers.training.texts import Texts, known_vectors, subset
 from stream_rec.adapters.checkpoint import (
@@ -163,9 +163,8 @@ class Rounds:
     def _loaded(self) -> Backbone:
         if self._backbone is None:
             compute_with(threads())
-            name = self.settings.model
             self._backbone = load_backbone(
-                None if name in PACKAGED else name,
+                model_path(self.settings.model),
                 device=self.settings.device,  # type: ignore[arg-type]
             )
         return self._backbone
@@ -317,7 +316,6 @@ def _now_ms() -> int:
 
 
 LOG = logging.getLogger(__name__)
-PACKAGED = frozenset({"", "minilm", "all-MiniLM-L6-v2"})
 TOWER_S = 240.0  # of the wall: a busy machine gives a round a small part of it
 # An adapter must look better and then prove it on live events. A tower needs no proof: it has
 # learned from newer events than the one it replaces, and only must be no worse than texts alone.

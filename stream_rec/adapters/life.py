@@ -71,6 +71,13 @@ def live_key(scenario: str) -> bytes:
     return f"{scenario}/{LIVE}".encode()
 
 
+def record_key(record: AdapterVersion | LivePointer) -> bytes:
+    """Return the key under which a record stands."""
+    if isinstance(record, LivePointer):
+        return live_key(record.scenario)
+    return version_key(record.scenario, record.version)
+
+
 def encode_adapter(record: AdapterVersion | LivePointer) -> bytes:
     """Return the value of a record of the `adapters` topic."""
     return msgspec.json.encode(record)
