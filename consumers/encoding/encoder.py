@@ -86,7 +86,7 @@ class Encoder:
             )
         model = cache_fingerprint(backbone.model_hash, backbone.pooling, FROZEN)
         folder = self.settings.folder("encoder") / "vectors"
-        reviews = ReviewVectors(backbone.dimension)
+        reviews = ReviewVectors(backbone.dimension, form=self.settings.format)
         with VectorCache(folder, model, backbone.dimension) as cache:
             frozen = Reading(
                 version=FROZEN,

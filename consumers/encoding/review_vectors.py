@@ -32,8 +32,10 @@ class _Read:
 class ReviewVectors:
     """Means of review vectors; at most `MOST_ITEMS` items, `MOST_WAITING` reviews waiting."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, *, form: str = "auto") -> None:
+        """Make an empty table; `form` is the dialect of events, one of `aliases`' `FORMATS`."""
         self._dimension = dimension
+        self._form = form
         self._wordless: dict[str, int] = {}  # item -> hash of what little text it has
         self._read: dict[str, _Read] = {}
         self._queued: dict[str, int] = {}  # reviews of an item that were ever queued
@@ -65,6 +67,7 @@ class ReviewVectors:
                 kind="review",
                 source="review",
                 headers=tuple(getattr(record, "headers", None) or ()),
+                form=self._form,
             )
         except InvalidRecord:  # the recommender sends it to the dead letters
             return

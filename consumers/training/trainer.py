@@ -21,7 +21,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from consumers.kafka_io.access import check_rights, refusals_told
@@ -34,12 +33,10 @@ from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.trainer_metrics import TrainerMetrics
 from consumers.training.announced import Announced
-from consumers.training.feedback import feedback_of
+from consumers.training.listening import Listener
 from consumers.training.memory import Memory, read_memory
 from consumers.training.school import Materials, School
-from consumers.training.shown import Shown
 from consumers.training.texts import ItemTexts
-from stream_rec.erasure import parse_erasure
 from stream_rec.errors import (
     AccessDenied,
     ConfigurationError,
@@ -48,7 +45,7 @@ from stream_rec.errors import (
     NewerFormat,
     StateRejected,
 )
-from stream_rec.events import Event, Kind, parse_events
+from stream_rec.events import Kind
 from stream_rec.policy import Policies
 
 
@@ -61,7 +58,6 @@ class Trainer:
         self.stopping = threading.Event()
         self.watchdog = Watchdog(tick_s=60.0)
         self.metrics = TrainerMetrics()
-        self.names = settings.names()
         self.health = Health(
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
@@ -77,7 +73,7 @@ class Trainer:
             save=self.save,
         )
         self.school = School(self.at_hand)
-        self.shown = Shown()
+        self.listener = Listener(settings, self.metrics)
         self.assigned = False
         self.caught_up = False
         self._file = settings.folder("trainer") / "memory"
@@ -171,14 +167,16 @@ class Trainer:
     @property
     def _takers(self) -> dict[str, Callable[[Any], None]]:
         return {
-            self.topics.clicks: lambda record: self._take_event(record, "click"),
-            self.topics.reviews: lambda record: self._take_event(record, "review"),
-            self.topics.erasures: self._take_erasure,
+            self.topics.clicks: lambda record: self._hear(record, "click"),
+            self.topics.reviews: lambda record: self._hear(record, "review"),
+            self.topics.erasures: lambda record: self.listener.take_erasure(
+                record, self.at_hand.memory
+            ),
             self.topics.items: self.at_hand.texts.take_item,
             self.topics.vectors: self.at_hand.texts.take_vector,
             self.topics.accepted_policies: self._take_policy,
             self.topics.adapters: self.at_hand.announced.take,
-            self.topics.recommendations: self.shown.take_list,
+            self.topics.recommendations: self.listener.shown.take_list,
         }
 
     def _turn(self, consumer: KafkaConsumer) -> None:
@@ -207,7 +205,7 @@ class Trainer:
         }
         self.metrics.lag.set(sum(end - consumer.position(p) for p, end in self._ends.items()))
         if not self._ends:
-            self.caught_up = True
+            self.caught_up = self.listener.join = True
             self.at_hand.memory.start_clocks(int(time.time() * 1000))
             (self.settings.folder("trainer") / HEARTBEAT_FILE).touch()
             LOG.info(
@@ -218,57 +216,8 @@ class Trainer:
                 self.at_hand.announced.newest,
             )
 
-    def _take_event(self, record: Any, kind: Kind) -> None:
-        try:
-            events = parse_events(
-                record.value,
-                key=record.key,
-                kind=kind,
-                source=f"{record.topic}-{record.partition}-{record.offset}",
-                append_ms=record.timestamp,
-                headers=tuple(record.headers or ()),
-                form=self.settings.format,
-            )
-        except InvalidRecord:  # the recommender sends it to the dead letters
-            self.metrics.events.labels("refused").inc()
-            return
-        for event in events:
-            signals = self.at_hand.policies.effective(event.scenario).policy.signals
-            feedback = feedback_of(event, signals)
-            if feedback is not None and self.names.keyed:
-                name = self.names.of(event.user_id)
-                feedback = msgspec.structs.replace(feedback, user_id=name)
-            if feedback is None:
-                self.metrics.events.labels("without feedback").inc()
-            elif self.at_hand.memory.take(event.scenario, feedback):
-                self.metrics.events.labels("learnable").inc()
-                if self.caught_up and event.consuming:
-                    self._join(event, record.timestamp)
-            else:
-                self.metrics.events.labels("erased").inc()
-
-    def _join(self, event: Event, appended_ms: int) -> None:
-        """Join what was taken to what was shown; lists that stop fitting ask for an adapter."""
-        outcome, fell = self.shown.take_event(event, appended_ms)
-        self.metrics.joined.labels(outcome).inc()
-        if fell:
-            self.metrics.drifts.inc()
-            self.at_hand.memory.clock(event.scenario, "adapter").drifted = True
-
-    def _take_erasure(self, record: Any) -> None:
-        try:
-            erasure = parse_erasure(record.value, key=record.key, append_ms=record.timestamp)
-        except InvalidRecord:
-            self.metrics.events.labels("refused").inc()
-            return
-        marked = [
-            version
-            for name in (self.names.of(erasure.user_id), *self.names.older(erasure.user_id))
-            for version in self.at_hand.memory.erase(name, erasure.timestamp)
-        ]
-        self.metrics.erased.inc()
-        if marked:
-            LOG.info("a user was erased; adapters that learned from them: %s", marked)
+    def _hear(self, record: Any, kind: Kind) -> None:
+        self.listener.take_event(record, kind, self.at_hand.memory, self.at_hand.policies)
 
     def _take_policy(self, record: Any) -> None:
         try:

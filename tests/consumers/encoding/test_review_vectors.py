@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from consumers.encoding.review_vectors import ReviewVectors
 from stream_rec.items import Item, item_text, text_hash
 
+DIALECTS = Path(__file__).parents[2] / "aliases"
 BARE = Item(item_id="bare", categories=("Strings",))
 
 
@@ -89,3 +91,15 @@ def test_withdrawn_item_has_no_mean(reviews: ReviewVectors) -> None:
     reviews.take_item("bare", None)
     reviews.encode(1, by_length)
     assert not list(reviews.grown())
+
+
+@pytest.mark.parametrize("dialect", ["segment", "metarank", "amazon_reviews", "gorse"])
+@pytest.mark.parametrize("form", ["auto", "set", "native"])
+def test_reviews_are_read_in_the_dialect_of_the_events(dialect: str, form: str) -> None:
+    read = ReviewVectors(2, form=dialect if form == "set" else form)
+    for item_id in ("i9", "9", "B0A1"):
+        read.take_item(item_id, Item(item_id=item_id))
+    user = b"AGKHLEW2SOWHNMFQIJGBECAF7INQ" if dialect == "amazon_reviews" else b"u1"
+    for line in (DIALECTS / f"{dialect}.jsonl").read_bytes().splitlines():
+        read.take_review(SimpleNamespace(key=user, value=line))
+    assert len(read) == (0 if form == "native" else 1)
