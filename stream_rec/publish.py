@@ -74,6 +74,7 @@ def publish(
         old = profile.lists.get(entry.scenario)
         version = (old.version if old else profile.version_floor) + 1
         ledger = ledgers.get(entry.partition, Ledger())
+        effective = replica.policies.effective(entry.scenario)
         lineage = Lineage(
             last_event_id=profile.last_event_id,
             events_applied=profile.events_applied,
@@ -83,11 +84,12 @@ def publish(
                 if after > 0  # a topic of which nothing was read yet has no last record
             },
             adapter_version=adapter_version,
-            policy_version=replica.policies.effective(entry.scenario).version,
+            policy_version=effective.version,
             catalogue_items=replica.catalogue.count,
             encoded_items=encoded_items,
         )
-        toplist = _toplist(entry, made, version, now_ms, lineage)
+        life_ms = 1000 * effective.policy.toplist.expires_s
+        toplist = _toplist(entry, made, version, (now_ms, life_ms), lineage)
         replica.exploration.published(toplist.recommendation_id, made.arms)
         result.lists.append((entry.partition, toplist))
         lists = profile.lists | {entry.scenario: Listing(version, now_ms)}
@@ -116,7 +118,11 @@ def _request(replica: Replica, due: Due) -> Request:
     return Request(profile=None if nobody else due.profile, scenario=due.scenario, policy=policy)
 
 
-def _toplist(due: Due, made: Ranked, version: int, now_ms: int, lineage: Lineage) -> TopList:
+def _toplist(
+    due: Due, made: Ranked, version: int, lives: tuple[int, int], lineage: Lineage
+) -> TopList:
+    """Return the list; `lives` is when it was made, and how long it is good for, both in ms."""
+    now_ms, life_ms = lives
     name = f"{due.scenario}/{due.profile.user_id}/{version}"
     return TopList(
         recommendation_id=f"{item_hash(name):016x}",
@@ -124,6 +130,7 @@ def _toplist(due: Due, made: Ranked, version: int, now_ms: int, lineage: Lineage
         scenario=due.scenario,
         version=version,
         generated_at=now_ms,
+        expires_at=now_ms + life_ms,
         tier=made.tier,
         items=made.items,
         lineage=lineage,

@@ -6,6 +6,7 @@ Knows the contract's output fields; not how a list comes about.
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 Tier = Literal["adapted", "lm", "statistics", "popular"]
 
@@ -43,13 +44,17 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TopList(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The newest list of one user in one scenario; `version` strictly increases per key."""
+    """The newest list of one user in one scenario; `version` strictly increases per key.
+
+    From `expires_at` on readers show the list of `*` instead; lists of older versions lack it.
+    """
 
     recommendation_id: str
     user_id: str
     scenario: str
     version: int
     generated_at: int
+    expires_at: int | UnsetType = UNSET
     tier: Tier
     items: tuple[ListedItem, ...]
     lineage: Lineage

@@ -1,3 +1,5 @@
+import json
+
 import msgspec
 import numpy as np
 
@@ -50,6 +52,16 @@ def test_a_list_is_numbered_dated_and_remembered_in_its_profile() -> None:
     assert after.lists["default"] == Listing(version + 1, FIRST_MS + 5)
     assert msgspec.structs.replace(after, lists=before.lists) == before
     assert before.lists["default"].version == version
+
+
+def test_a_list_says_until_when_it_is_good_by_the_policy_of_its_scenario() -> None:
+    replica = tiny_replica()
+    replica.put_policy("elsewhere", 7, {"list": {"expires_s": 60}})
+    made = published(replica, due(Profile("u")), due(Profile("u"), "elsewhere"))
+    lives = {
+        x.scenario: json.loads(encode(x))["expires_at"] - x.generated_at for _, x in made.lists
+    }
+    assert lives == {"default": 86_400_000, "elsewhere": 60_000}
 
 
 def test_a_user_due_in_two_scenarios_keeps_both_new_versions() -> None:

@@ -6,6 +6,7 @@ Knows the terminal; what it prints was found by `explain.py`.
 import time
 from collections.abc import Mapping, Sequence
 
+from msgspec import UNSET
 from rich.table import Table
 from rich.text import Text
 
@@ -26,10 +27,11 @@ def print_list(
 ) -> None:
     """Print every place of a list, or that of one item."""
     lineage = toplist.lineage
-    made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(toplist.generated_at / 1000))
+    made = _utc(toplist.generated_at)
+    until = "" if toplist.expires_at is UNSET else f", good until {_utc(toplist.expires_at)}"
     whose = "users never seen" if toplist.user_id == "*" else toplist.user_id
     terminal.results.print(
-        f"list {toplist.version} of {whose} in {toplist.scenario}, made {made} UTC "
+        f"list {toplist.version} of {whose} in {toplist.scenario}, made {made} UTC{until} "
         f"from {lineage.events_applied} events, tier {toplist.tier}, "
         f"policy {lineage.policy_version}",
         markup=False,
@@ -70,6 +72,10 @@ def _cells(entry: ListedItem, items: Mapping[str, Item]) -> tuple[str, ...]:
     evidence = ", ".join(named(item_id, items) for item_id in entry.reason.evidence)
     rank, why = str(entry.rank), entry.reason.text
     return (rank, named(entry.item_id, items), score, experts, why, evidence)
+
+
+def _utc(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))
 
 
 def _lately(profile: Profile, items: Mapping[str, Item]) -> str:

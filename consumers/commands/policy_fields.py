@@ -130,8 +130,9 @@ WORDS: dict[str, str] = {
     "another. .2 to .4 takes out near copies.",
     "list.exploration": "Share of places that may show a little-known item instead; what is "
     "clicked there is learned from. Each item says its propensity.",
-    "list.expires_s": "How long readers should use a list that is not replaced. The engine itself "
-    "replaces lists long before (`list.refresh_s`).",
+    "list.expires_s": "How long a list is good for: each says its `expires_at`, after which "
+    "readers show that of `*`. An expired list of a user active in the last day counts as wrong "
+    "and is made again within a minute; others wait for their user.",
     "list.exclude.consumed": "Never show what the user has taken. Turn it off where users take "
     "things again.",
     "list.exclude.disliked": "Never show what the user has refused or rated badly.",

@@ -7,9 +7,11 @@ the structs it is written from. Knows no topics: those are in `asyncapi.py`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from consumers.recommending.verdicts import Audit
 from stream_rec import record_fields as fields
@@ -95,11 +97,16 @@ def _policy() -> Schema:
 
 
 def _written(kind: Any) -> Schema:
-    """What the product writes: every field is always there, and readers must bear new ones."""
+    """What the product writes: every field is there, and readers must bear new ones.
+
+    What older versions did not write may be missing from the lists that they left.
+    """
     made = _flat(msgspec.json.schema(kind))
+    made["description"] = cleandoc(made["description"])
+    later = {field.encode_name for field in msgspec.structs.fields(kind) if field.default is UNSET}
     for part in (made, *made.get("$defs", {}).values()):
         if "properties" in part:
-            part["required"] = list(part["properties"])
+            part["required"] = [name for name in part["properties"] if name not in later]
     return made
 
 

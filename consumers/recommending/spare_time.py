@@ -1,9 +1,10 @@
 """Lists that are due without an event: default, owed, overdue, and the stalest when there is time.
 
-    default   `<scenario>/*`, by the owner of partition 0: after a change, at most every 100 ms
+    default   `<scenario>/*`, by the owner of partition 0: after a change, at most every 100 ms,
+              and long before it expires, since it stands in for lists that have
     owed      held back by `min_interval_ms`, when that has passed
     wrong     known to show what is forbidden since
-    overdue   older than `refresh_s`, or made before a rule or the catalogue changed
+    overdue   older than `refresh_s` or `expires_s`, or made before a rule or the catalogue changed
     stalest   of users active lately, only when nothing else is to be done
 
 Knows which lists, not how they are made or written.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from consumers.recommending.profile_store import ProfileStore
+from stream_rec.policy import ListPolicy
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import DEFAULT_USER, Due
 from stream_rec.replica import Replica
@@ -47,6 +49,7 @@ class SpareTime:
         self._default_dirty = True
         self._default_made_ms = 0
         self._sweep_ms = 0
+        self._expired_ms = 0  # lists made until then have expired, as of the last round
         self._wrong: dict[Place, int] = {}  # since when, in ms
 
     def __len__(self) -> int:
@@ -77,7 +80,7 @@ class SpareTime:
     def sweeping(self) -> bool:
         """Whether lists wait that are, or may be, wrong."""
         oldest_ms = self._staleness.oldest_ms
-        older = oldest_ms is not None and oldest_ms < self._sweep_ms
+        older = oldest_ms is not None and oldest_ms < self._wrong_before_ms
         return bool(self._wrong) or (self._in_order and older)
 
     def committed(self, profiles: Mapping[tuple[int, str], Profile], *, applied: int) -> None:
@@ -115,6 +118,10 @@ class SpareTime:
 
     def due(self, now_ms: int, bounds: Bounds) -> list[Due]:
         """Take what is due now; what is returned is not due again before it is noted again."""
+        refresh_ms, life_ms = self._shortest_ms()
+        self._expired_ms = now_ms - life_ms
+        if now_ms - self._default_made_ms >= life_ms // 2:
+            self._default_dirty = True
         due = self._due_default(now_ms) + self._due_owed(now_ms, bounds.owed)
         if not self._in_order:
             return due
@@ -123,7 +130,7 @@ class SpareTime:
         stale = self._staleness.stalest(
             most - len(places),
             stream_ms=self._replica.statistics.newest_ms,
-            overdue_ms=max(now_ms - self._refresh_ms(), self._sweep_ms),
+            overdue_ms=max(now_ms - refresh_ms, self._wrong_before_ms),
         )
         places |= dict.fromkeys(stale)
         for taken in due:
@@ -191,7 +198,7 @@ class SpareTime:
 
     def _still_owed(self, due: Due) -> bool:
         listing = due.profile.lists[due.scenario]
-        return listing.owed or listing.generated_at < self._sweep_ms
+        return listing.owed or listing.generated_at < self._wrong_before_ms
 
     def _found(self, places: Iterable[Place]) -> list[Due]:
         found = []
@@ -228,10 +235,20 @@ class SpareTime:
             self._staleness.published(place, generated_ms=generated_ms, active_ms=active_ms)
         self._noted, self._in_order = {}, True
 
-    def _refresh_ms(self) -> int:
-        effective = self._replica.policies.effective
-        seconds = (effective(name).policy.toplist.refresh_s for name in self._replica.scenarios)
-        return 1000 * min(seconds, default=900)
+    @property
+    def _wrong_before_ms(self) -> int:
+        """Before when lists were made that show what may be forbidden now, or have expired."""
+        return max(self._sweep_ms, self._expired_ms)
+
+    def _shortest_ms(self) -> tuple[int, int]:
+        """Return how old lists may become, and when they expire: the shortest of all scenarios."""
+        policies = self._replica.policies
+        lists = [policies.effective(name).policy.toplist for name in self._replica.scenarios]
+        lists = lists or [ListPolicy()]
+        return (
+            1000 * min(made.refresh_s for made in lists),
+            1000 * min(made.expires_s for made in lists),
+        )
 
 
 DEFAULT_EVERY_MS = 100

@@ -43,9 +43,10 @@ old one stays.
 
 Rules and ends are read by the clock on the wall; when a log more than seven days old is replayed,
 by the time of that log. A list made wrong by a rule, a withdrawn or sold-out item or the end of a
-pin is made again within 60 s for users active in the last day: first those known to show what they
-must not, then all that are older than the change. That is rate-limited; a worker whose users of a
-day are more than it can make lists for in a minute needs help from more workers.
+pin, or one that has expired, is made again within 60 s for users active in the last day: first
+those known to show what they must not, then all that are older than the change. That is
+rate-limited; a worker whose users of a day are more than it can make lists for in a minute needs
+help from more workers.
 
 ## Every field
 

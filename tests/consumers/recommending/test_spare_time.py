@@ -5,6 +5,7 @@ import pytest
 from consumers.kafka_io.wire import encode_profile
 from consumers.recommending.profile_store import ProfileStore, StoredProfile
 from consumers.recommending.spare_time import DEFAULT_EVERY_MS, Bounds, SpareTime
+from stream_rec.events import DAY_MS
 from stream_rec.profiles.profile import Listing, Profile
 from stream_rec.replica import Replica
 from stream_rec.staleness import Place
@@ -112,6 +113,43 @@ def test_overdue_list_is_made_even_when_busy(spare: Spare) -> None:
     assert spare.due(NOW_MS + 899_000, busy) == []
     assert spare.due(NOW_MS + 901_000, busy) == ["ann"]
     assert spare.due(NOW_MS + 901_000, busy) == ["bob"]
+
+
+def test_expired_list_counts_as_wrong_though_it_need_not_be_refreshed_yet(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("default", 0, {"list": {"expires_s": 60}})
+    spare.commit(spare.keep("ann", made_ms=NOW_MS), spare.keep("bob", made_ms=NOW_MS + 5_000))
+    spare.due(NOW_MS + 60_000, NOTHING)
+    assert not spare.time.sweeping
+    assert spare.due(NOW_MS + 60_001, Bounds(owed=0, overdue=0)) == []
+    assert spare.time.sweeping
+    assert spare.due(NOW_MS + 60_001, Bounds(owed=0, overdue=8)) == ["ann"]
+
+
+def test_expired_list_that_must_wait_for_its_interval_is_made_when_that_is_over(
+    spare: Spare,
+) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("*", 0, {"list": {"expires_s": 2, "min_interval_ms": 8_000}})
+    spare.commit(spare.keep("ann", made_ms=NOW_MS))
+    assert "ann" not in spare.due(NOW_MS + 3_000, Bounds(overdue=4))
+    assert "ann" in spare.due(NOW_MS + 8_000, Bounds(overdue=0))
+
+
+def test_expired_list_of_a_user_idle_for_a_day_waits_for_its_user(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("default", 0, {"list": {"expires_s": 60}})
+    spare.commit(spare.keep("ann", made_ms=NOW_MS))
+    spare.replica.statistics.newest_ms = NOW_MS + DAY_MS + 1
+    assert spare.due(NOW_MS + 60_001, Bounds(owed=0, overdue=8)) == ["*"]
+    assert not spare.time.sweeping
+
+
+def test_default_lists_are_made_again_before_they_expire(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("default", 0, {"list": {"expires_s": 60}})
+    assert spare.due(NOW_MS + 29_999, NOTHING) == []
+    assert spare.due(NOW_MS + 30_000, NOTHING) == ["*"]
 
 
 def test_change_of_rules_makes_every_older_list_overdue(spare: Spare) -> None:

@@ -1,16 +1,22 @@
-"""Lists of idle users that a rule, a withdrawal or an end makes wrong, on a real broker."""
+"""Lists of idle users that a rule, a withdrawal, an end or expiry makes wrong, on a real broker."""
 
+import json
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from consumers.processes.embedded_broker import EmbeddedBroker
+from stream_rec.events import DAY_MS
 from tests.consumers.recommending.test_recommender import Worker
 
 USERS = 60
 DEADLINE_S = 60.0
+EXPIRES_S = 6
 
 
 class Shop(Worker):
@@ -22,22 +28,24 @@ class Shop(Worker):
         for record in self.read(self.topics.recommendations):
             newest[record.key.decode()] = [
                 ("pinned " if item["reason"]["kind"] == "pinned" else "") + item["item_id"]
-                for item in decoded(record.value)["items"]
+                for item in json.loads(record.value)["items"]
             ]
         return newest
+
+    def short_lived(self) -> defaultdict[str, list[dict[str, Any]]]:
+        """Return each user's lists that say they are good for `EXPIRES_S`, in their order."""
+        found = defaultdict(list)
+        for record in self.read(self.topics.recommendations):
+            made = json.loads(record.value)
+            if made["expires_at"] - made["generated_at"] == 1000 * EXPIRES_S:
+                found[made["user_id"]].append(made)
+        return found
 
     def seconds_until(self, sound: object, within_s: float = DEADLINE_S) -> float:
         """Wait until every list is as wanted."""
         started = time.monotonic()
         self.wait(lambda: all(map(sound, self.lists_now().values())), within_s)  # type: ignore[call-overload]
         return time.monotonic() - started
-
-
-def decoded(value: bytes) -> dict[str, list[dict[str, dict[str, str]]]]:
-    import json
-
-    found: dict[str, list[dict[str, dict[str, str]]]] = json.loads(value)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +109,17 @@ def test_what_became_wrong_while_no_worker_ran_is_mended_after_the_start(shop: S
     shop.send(shop.topics.items, item, None)
     shop.start()
     assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
+
+
+def test_expired_lists_are_made_again_though_nothing_happens(shop: Shop) -> None:
+    two_days_ago = time.time_ns() // 1_000_000 - 2 * DAY_MS
+    shop.list_after("idle", shop.click("idle", "i1", timestamp=two_days_ago))
+    policy = {"list": {"expires_s": EXPIRES_S, "refresh_s": 3600}}
+    shop.send(shop.topics.policies, "default", policy)
+    active = {f"user{number}" for number in range(USERS)} | {"*"}
+    shop.wait(lambda: all(len(shop.short_lived()[user]) > 2 for user in active))
+    for user, lists in shop.short_lived().items():
+        for earlier, later in pairwise(lists):
+            late_ms = later["generated_at"] - earlier["expires_at"]
+            assert late_ms < (0 if user == "*" else 1000 * DEADLINE_S), user
+    assert "idle" not in shop.short_lived(), "active in the last day alone: others wait"
