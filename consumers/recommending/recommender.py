@@ -58,6 +58,7 @@ class Recommender:
         self.stopping = threading.Event()
         self.watchdog = Watchdog()
         self.metrics = RecommenderMetrics()
+        self.metrics.expect((topics.clicks, topics.reviews, topics.erasures))
         client = admin(settings)
         check_rights(client, "recommender", settings)
         count = ensure_topics(

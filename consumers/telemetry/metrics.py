@@ -6,10 +6,11 @@ where the figures come from.
 
 from collections import Counter as Tallied
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from stream_rec.step import Arrival, Step
+from stream_rec.step import Arrival, Outcome, Step
 
 
 class Stamps:
@@ -90,6 +91,21 @@ class RecommenderMetrics:
         )
         self.ready = Gauge("stream_rec_ready", "1 when ready", registry=registry)
 
+    def expect(self, topics: Sequence[str]) -> None:
+        """Start every count of these event topics at 0.
+
+        A counter that first appears at 1 has not increased, to Prometheus: an alert on the first
+        refused record of a kind would never be raised.
+        """
+        for topic in topics:
+            self.read.labels(topic)
+            for outcome in get_args(Outcome):
+                self.events.labels(topic, outcome)
+            for stage in STAGES:
+                self.dead_letters.labels(topic, stage)
+        for cause in ("event", "spare"):
+            self.lists.labels(cause)
+
     def observe_batch(self, batch: Sequence[Arrival], result: Step, stamps: Stamps) -> None:
         """Count a committed batch; freshness is taken from a regular sample of its records."""
         self.batch.observe(len(batch))
@@ -136,4 +152,5 @@ SECONDS = (
     0.25, 0.4, 0.6, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0,
 )  # fmt: skip
 SAMPLED = 32
+STAGES = ("decode", "key", "partition", "validate")  # that refuse an event record
 RECORDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)
