@@ -114,8 +114,11 @@ FORMATS: Mapping[str, Format] = {
         title="a profile",
         place="internal.profiles, and the local store",
         encoding="bytes",
-        changes=("one byte of format, then msgpack; fields are only ever added at the end",),
-        constant="consumers.kafka_io.wire:PROFILE_FORMAT",
+        changes=(
+            "one byte of format, then msgpack; fields are only ever added at the end",
+            "the id is sealed: written where there is a pseudonym key, and 1 where there is none",
+        ),
+        constant="consumers.kafka_io.wire:SEALED_PROFILE_FORMAT",
     ),
     "marker": Format(
         title="the mark of a forgotten user",

@@ -80,10 +80,15 @@ def decode_standing(value: bytes) -> Standing:
 
 
 def encode_profile(profile: Profile, names: Pseudonyms = PLAIN) -> bytes:
-    """Return a profile's record value: one byte of format, then msgpack; its id is sealed."""
-    if names.keyed:
-        profile = msgspec.structs.replace(profile, user_id=names.seal(profile.user_id))
-    return PROFILE_FORMAT + _msgpack.encode(profile)
+    """Return a profile's record value: one byte of format, then msgpack.
+
+    Under a key the id in it is sealed, which is a format of its own: a program that knew no seals
+    would take one for an id.
+    """
+    if not names.keyed:
+        return PROFILE_FORMAT + _msgpack.encode(profile)
+    sealed = msgspec.structs.replace(profile, user_id=names.seal(profile.user_id))
+    return SEALED_PROFILE_FORMAT + _msgpack.encode(sealed)
 
 
 def decode_profile(value: bytes, names: Pseudonyms = PLAIN) -> Profile:
@@ -94,7 +99,7 @@ def decode_profile(value: bytes, names: Pseudonyms = PLAIN) -> Profile:
         NewerFormat: a newer version wrote it.
         ConfigurationError: its id is under a key that this program was not given.
     """
-    if value[:1] != PROFILE_FORMAT:
+    if value[:1] not in (PROFILE_FORMAT, SEALED_PROFILE_FORMAT):
         formats.check("profile", value[0] if value else 0)
         msg = f"profile of format {value[:1]!r}"
         raise StateRejected(msg)
@@ -266,7 +271,7 @@ class _FirstStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 # What is read of an older format is written in the newest by the next transaction.
 _STANDINGS: dict[int, Callable[[bytes], Standing]] = {1: _standing_1, 2: _standing_2}
-PROFILE_FORMAT = b"\x01"
+PROFILE_FORMAT, SEALED_PROFILE_FORMAT = b"\x01", b"\x02"
 _MARKER = NO_USER + b"erased" + NO_USER
 # What reading raises beside its own error: texts are checked last, and depth has an end.
 TORN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

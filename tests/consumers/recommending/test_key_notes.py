@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from consumers.kafka_io.topics import Topics
-from consumers.kafka_io.wire import encode_profile
+from consumers.kafka_io.wire import decode_profile, encode_profile
 from consumers.recommending.key_notes import KeyNote, Moving, check_keys, new_note
 from consumers.recommending.outbox import Outbox, Sealed, merge, seal
 from consumers.recommending.profile_store import KEYS_KEY, ProfileStore
@@ -53,6 +53,17 @@ def test_under_a_key_neither_log_nor_disk_holds_the_id(tmp_path: Path) -> None:
     assert again.get(0, USER) == Profile(USER, events_applied=3)
     assert [profile.user_id for profile in again.everyone(0)] == [USER]
     assert again.get(0, "stranger") is None
+
+
+def test_a_sealed_profile_is_of_a_format_of_its_own_and_older_seals_are_read() -> None:
+    profile = Profile(USER, events_applied=3)
+    names = Pseudonyms(read_keys(K1))
+    plain, sealed = encode_profile(profile), encode_profile(profile, names)
+    assert (plain[:1], sealed[:1]) == (b"\x01", b"\x02")
+    assert decode_profile(sealed, names) == profile
+    assert decode_profile(b"\x01" + sealed[1:], names) == profile, "as it was written before"
+    with pytest.raises(ConfigurationError, match="key"):
+        decode_profile(sealed)
 
 
 def test_users_stored_before_there_was_a_key_are_found_and_move_when_touched(
