@@ -55,14 +55,15 @@ def map_of_files() -> dict[str, str]:
 
 
 def written_map() -> str:
-    """The map's text, folder by folder."""
+    """The map's text, folder by folder, each folded up until it is asked for."""
     entries = map_of_files()
     lines = []
     for folder, purpose in FOLDERS.items():
         inside = [path for path in entries if path.rpartition("/")[0] == folder]
         if inside:
-            lines += [f"\n**{folder}/** – {purpose}\n"]
+            lines += [f"<details><summary><b>{folder}/</b> – {purpose}</summary>\n"]
             lines += [f"- `{path}` {entries[path]}" for path in inside]
+            lines += ["\n</details>"]
     return "\n".join(lines)
 
 
@@ -97,8 +98,8 @@ def write_map() -> None:
     """Put the map of the files as they are into the README."""
     text = README.read_text(encoding="utf-8")
     [old] = MAP.findall(text)
-    introduction = old.partition("\n**")[0].rstrip()
-    README.write_text(text.replace(old, f"{introduction}\n{written_map()}\n\n"), encoding="utf-8")
+    introduction = old.partition("\n<details>")[0].rstrip()
+    README.write_text(text.replace(old, f"{introduction}\n\n{written_map()}\n\n"), "utf-8")
 
 
 if __name__ == "__main__":
