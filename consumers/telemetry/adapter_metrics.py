@@ -53,6 +53,8 @@ class AdapterMetrics:
             ["verdict"],
             registry=registry,
         )
+        for verdict in ("promoted", "rejected", "rolled_back"):
+            self.decisions.labels(verdict)  # the first of a kind is an increase from 0
 
     def shadowing(self, found: Mapping[tuple[str, str, int], tuple[int, float]]) -> None:
         """Say how many events were compared for each trial, and their mean difference."""

@@ -30,6 +30,10 @@ class TrainerMetrics:
         self.running = Gauge(
             "stream_rec_training_running", "1 while a round runs", ["kind"], registry=registry
         )
+        for kind in ("tower", "adapter"):
+            self.running.labels(kind)
+            for outcome in ("failed", "refused", "shadow"):
+                self.rounds.labels(kind, outcome)  # the first of a kind is an increase from 0
         self.loss = Gauge(
             "stream_rec_training_loss", "Loss held out, last round", ["kind"], registry=registry
         )

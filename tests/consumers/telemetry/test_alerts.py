@@ -17,6 +17,7 @@ import yaml
 
 from consumers.telemetry.metrics import RecommenderMetrics
 from tests.consumers.telemetry.test_dashboards import DOCKER, alerts, expressions
+from tests.described_metrics import registries
 
 CASES = Path(__file__).with_name("alerts_test.yml")
 
@@ -86,3 +87,15 @@ def test_counts_of_event_topics_start_at_0_so_that_the_first_of_a_kind_is_an_inc
     assert value("stream_rec_records_read_total", {"topic": "p.erasures"}) == 0
     letters = {"topic": "p.erasures", "stage": "decode"}
     assert value("stream_rec_dead_letters_total", letters) == 0
+
+
+@pytest.mark.parametrize(
+    ("served", "name", "labels"),
+    [
+        ("recommender", "stream_rec_adapter_decisions_total", {"verdict": "rolled_back"}),
+        ("trainer", "stream_rec_training_rounds_total", {"kind": "adapter", "outcome": "failed"}),
+        ("trainer", "stream_rec_training_running", {"kind": "tower"}),
+    ],
+)
+def test_what_has_not_happened_yet_is_0(served: str, name: str, labels: dict[str, str]) -> None:
+    assert registries()[served].get_sample_value(name, labels) == 0
