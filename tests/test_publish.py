@@ -3,7 +3,8 @@ import json
 import msgspec
 import numpy as np
 
-from stream_rec.profiles.profile import Listing, Profile
+from stream_rec.events import Event
+from stream_rec.profiles.profile import Listing, Profile, fold
 from stream_rec.publish import DEFAULT_USER, Due, Ledger, Published, publish
 from stream_rec.replica import Replica
 from stream_rec.step import Context, step
@@ -62,6 +63,20 @@ def test_a_list_says_until_when_it_is_good_by_the_policy_of_its_scenario() -> No
         x.scenario: json.loads(encode(x))["expires_at"] - x.generated_at for _, x in made.lists
     }
     assert lives == {"default": 86_400_000, "elsewhere": 60_000}
+
+
+def test_a_pinned_item_that_was_scored_too_is_written_like_any_other() -> None:
+    replica, _, _ = used_replica()
+    click = Event(event_id="e", event_type="click", user_id="u9", item_id="i0", timestamp=FIRST_MS)
+    user = fold(Profile("u9"), click, topic=0, offset=0).profile
+    ((_, before),) = published(replica, due(user)).lists
+    pinned = before.items[1]
+    rule = {"do": "pin", "rank": 1, "item_id": pinned.item_id}
+    replica.put_policy("default", 0, {"rules": [rule]})
+    ((_, after),) = published(replica, due(user)).lists
+    [first, *_] = json.loads(encode(after))["items"]
+    assert (first["item_id"], first["reason"]["kind"]) == (pinned.item_id, "pinned")
+    assert first["score"] > 0, "it was scored: that is what this test is about"
 
 
 def test_a_user_due_in_two_scenarios_keeps_both_new_versions() -> None:

@@ -97,7 +97,7 @@ class Drafting:
         if wanted.exploration > 0.0:
             self._explore(places, found, pinned, rng)
         for index, row in pins:
-            scores = {int(row): score for row, score in zip(found.rows, found.scores, strict=True)}
+            scores = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
             places.insert(index, Place(row, scores.get(row, 0.0), pinned=True))
         return places
 

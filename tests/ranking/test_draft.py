@@ -308,5 +308,6 @@ def test_whatever_the_policy_a_list_is_full_sound_and_allowed(
     assert plain == sorted(plain, reverse=True)
     for place in places:
         assert 0.0 <= place.propensity <= 1.0
+        assert type(place.score) is float, "a list could not be written"
         if place.candidate >= 0:
             assert rows[place.candidate] == place.row
