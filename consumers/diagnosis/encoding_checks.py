@@ -15,7 +15,7 @@ def texts_get_vectors(look: Look) -> Iterator[Finding]:
     topics = look.topics
     if topics.items not in look.counts or topics.vectors not in look.counts:
         return
-    items = newest(look.consumer, topics.items, range(look.counts[topics.items]))
+    items = look.catalogue
     if not items:
         return
     vectors = newest(look.consumer, topics.vectors, range(look.counts[topics.vectors]))

@@ -10,6 +10,7 @@ import msgspec
 from kafka.errors import KafkaError
 
 from consumers.diagnosis import (
+    catalogue_checks,
     clock_checks,
     encoding_checks,
     group_checks,
@@ -37,6 +38,7 @@ CHECKS: Mapping[str, Check] = {
     "timestamps": topic_settings.events_are_stamped,
     "keys": key_checks.keys_are_in_their_partitions,
     "events": key_checks.keys_are_users,
+    "catalogue": catalogue_checks.events_name_known_items,
     "clocks": clock_checks.clocks_agree,
     "producers' clocks": clock_checks.producers_clocks_agree,
     "transactions": transaction_checks.transactions_end,

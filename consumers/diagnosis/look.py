@@ -17,7 +17,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from kafka.protocol.consumer.offsets import IsolationLevel
 
 from consumers.kafka_io.clients import admin
-from consumers.kafka_io.topic_reading import reader
+from consumers.kafka_io.topic_reading import Read, newest, reader
 from consumers.kafka_io.topics import Plan, Topics, partition_counts, plans
 from consumers.settings import Settings
 
@@ -106,6 +106,12 @@ class Look:
             for name, entries in found.items()
             if entries
         }
+
+    @cached_property
+    def catalogue(self) -> dict[bytes, Read]:
+        """The newest record of every item that is not withdrawn."""
+        topic = self.topics.items
+        return newest(self.consumer, topic, range(self.counts[topic]))
 
     @property
     def sources(self) -> list[str]:

@@ -58,6 +58,12 @@ class Installation:
             partition=None if place is None else place(key),
         )
 
+    def list_items(self, *items: str) -> None:
+        """Put items into the catalogue."""
+        for item in items:
+            value = json.dumps({"item_id": item, "title": f"Thing {item}"}).encode()
+            self.producer.send(self.topics.items, key=item.encode(), value=value)
+
     def found(self, check: Check, bounds: Bounds = QUICK, **more: object) -> dict[str, Finding]:
         """Return what one check finds, by kind."""
         self.producer.flush()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from consumers.diagnosis import (
+    catalogue_checks,
     key_checks,
     partition_checks,
     topic_settings,
@@ -18,6 +19,7 @@ from tests.consumers.diagnosis.spoilt import QUICK, Installation, users
 
 def test_nothing_is_wrong_with_topics_as_the_engine_makes_them(shop: Installation) -> None:
     shop.make()
+    shop.list_items("i1")
     for user in users(20):
         shop.send(user)
     shop.producer.flush()
@@ -152,3 +154,28 @@ def test_events_whose_key_is_not_their_user_are_found(shop: Installation) -> Non
     found = shop.found(key_checks.keys_are_users)["unusable_events"]
     assert found.text.startswith("20 of the newest 20")
     assert "key is not its user_id" in found.text
+
+
+def test_events_without_any_catalogue_are_found(shop: Installation) -> None:
+    shop.make()
+    assert shop.found(catalogue_checks.events_name_known_items) == {}, "nothing has begun yet"
+    shop.send("u1")
+    found = shop.found(catalogue_checks.events_name_known_items)["empty_catalogue"]
+    assert found.weight == "wrong"
+    assert shop.topics.items in found.mend
+
+
+@pytest.mark.parametrize(("astray", "weight"), [(0, None), (1, None), (3, "note"), (8, "wrong")])
+def test_events_on_items_that_the_catalogue_writes_in_another_way_are_found(
+    shop: Installation, astray: int, weight: str | None
+) -> None:
+    shop.make()
+    shop.list_items("sku-1", "sku-2")
+    for number in range(10):
+        shop.send(f"u{number}", item_id="1" if number < astray else "sku-1")
+    found = shop.found(catalogue_checks.events_name_known_items)
+    assert (found["unknown_items"].weight if found else None) == weight
+    if found:
+        assert f"{astray} of the newest 10" in found["unknown_items"].text
+        assert "'1'" in found["unknown_items"].text
+        assert "'sku-1'" in found["unknown_items"].text
