@@ -28,7 +28,8 @@ def examples(installation, tmp_path, monkeypatch):
 def test_an_event_sent_as_the_readme_says_gives_a_list_read_as_it_says(examples):
     assert all(len(program.splitlines()) <= FIVE_LINES for program in examples.values())
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    subprocess.run([sys.executable, "-c", examples["send"]], check=True, timeout=60, env=quiet)
+    for name in ("items", "send"):
+        subprocess.run([sys.executable, "-c", examples[name]], check=True, timeout=60, env=quiet)
     reader = subprocess.Popen(
         [sys.executable, "-c", examples["read"]], stdout=subprocess.PIPE, text=True, env=quiet
     )
