@@ -1,6 +1,7 @@
 """The policy commands against a running engine."""
 
 import json
+import time
 
 import pytest
 
@@ -79,3 +80,20 @@ def test_there_is_no_way_back_to_what_never_was(installation, stream_rec, versio
     ran = stream_rec("policy", "rollback", *([version] if version else []), *options)
     assert ran.status == 2
     assert "never" in ran.err
+
+
+def test_an_item_that_stands_in_the_list_is_pinned_to_its_top(installation, stream_rec):
+    """With texts read, so that the pinned item was scored as well."""
+    layers = json.loads(stream_rec("policy", "get", "--layers", *installation.options).out)
+    event = {"user_id": "pia", "item_id": "i1", "event_type": "click", "timestamp": time.time()}
+    installation.observer.send_all("clicks", [event])
+    before = installation.list_of("pia")
+    last = [item.item_id for item in before.items if item.score > 0][-1]
+    pin = json.dumps({"rules": [{"do": "pin", "rank": 1, "item_id": last}]})
+    ran = stream_rec("policy", "set", pin, *installation.options)
+    assert ran.status == 0, ran.err
+    after = installation.list_of("pia", lambda made: made.items[0].reason.kind == "pinned")
+    assert after.items[0].item_id == last
+    assert after.items[0].score > 0, "it was scored: that is what this test is about"
+    old = json.dumps(layers["default"]["policy"] if "default" in layers else None)
+    assert stream_rec("policy", "set", old, *installation.options).status == 0
