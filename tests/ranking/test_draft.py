@@ -308,6 +308,7 @@ def test_whatever_the_policy_a_list_is_full_sound_and_allowed(
     assert plain == sorted(plain, reverse=True)
     for place in places:
         assert 0.0 <= place.propensity <= 1.0
-        assert type(place.score) is float, "a list could not be written"
+        for said in (place.score, place.propensity):
+            assert type(said) is float, "a list could not be written"
         if place.candidate >= 0:
             assert rows[place.candidate] == place.row
