@@ -42,7 +42,6 @@ class Asked:
 
     reason: str = ""
     force: bool = False
-    as_json: bool = False
     by: str | None = None
 
 
@@ -105,8 +104,8 @@ def show_all(settings: Settings, scenario: str | None = None, *, as_json: bool =
         terminal.results.print(f"{line}; before it {pointer.previous}", highlight=False)
 
 
-def show_one(settings: Settings, version: int, *, as_json: bool = False) -> None:
-    """Print all that is on record of one version.
+def on_record(settings: Settings, version: int) -> tuple[AdapterVersion, list[str]]:
+    """Return all that is on record of one version, and the scenarios whose pointer names it.
 
     Raises:
         ConfigurationError: there is none.
@@ -117,7 +116,16 @@ def show_one(settings: Settings, version: int, *, as_json: bool = False) -> None
         have = ", ".join(map(str, sorted(found.versions))) or "none"
         msg = f"there is no adapter version {version}; there are {have}"
         raise ConfigurationError(msg)
-    serving = sorted(name for name, p in found.pointers.items() if p.version == version)
+    return record, sorted(name for name, p in found.pointers.items() if p.version == version)
+
+
+def show_one(settings: Settings, version: int, *, as_json: bool = False) -> None:
+    """Print all that is on record of one version.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    record, serving = on_record(settings, version)
     if as_json:
         _print_json({"version": record, "serving": serving})
         return
@@ -132,8 +140,8 @@ def show_one(settings: Settings, version: int, *, as_json: bool = False) -> None
     terminal.results.print(table)
 
 
-def promote(settings: Settings, version: int, asked: Asked) -> None:
-    """Let a version serve its scenario.
+def promote(settings: Settings, version: int, asked: Asked) -> Records:
+    """Let a version serve its scenario; return what was written, the pointer last.
 
     Raises:
         ConfigurationError: there is no such version, it serves already, or it was refused and
@@ -155,11 +163,11 @@ def promote(settings: Settings, version: int, asked: Asked) -> None:
         base_model_hash=record.base_model_hash,
     )
     _write(settings, records, "promoted", version)
-    _tell(records, asked, f"version {version} serves {record.scenario}")
+    return records
 
 
-def roll_back(settings: Settings, scenario: str, asked: Asked) -> None:
-    """Let the version before serve a scenario again.
+def roll_back(settings: Settings, scenario: str, asked: Asked) -> Records:
+    """Let the version before serve a scenario again; return what was written, the pointer last.
 
     Raises:
         ConfigurationError: no adapter of its own serves the scenario.
@@ -167,10 +175,25 @@ def roll_back(settings: Settings, scenario: str, asked: Asked) -> None:
     """
     found = known(settings)
     records = rollback(found, scenario, _turn(asked))
-    gone, pointer = found.pointers[scenario].version, records[-1]
-    _write(settings, records, "rolled_back", gone)
+    _write(settings, records, "rolled_back", found.pointers[scenario].version)
+    return records
+
+
+def tell(records: Records, *, as_json: bool) -> None:
+    """Print what serves now, after a promotion or a rollback."""
+    if as_json:
+        _print_json(turned(records))
+        return
+    pointer = records[-1]
+    gone = [r for r in records[:-1] if isinstance(r, AdapterVersion) and r.state == "rolled_back"]
     what = f"version {pointer.version}" if pointer.version else "the frozen language model"
-    _tell(records, asked, f"{what} serves {scenario} again, {gone} is rolled back")
+    back = f" again, {gone[0].version} is rolled back" if gone else ""
+    terminal.results.print(f"{what} serves {pointer.scenario}{back}", highlight=False)
+
+
+def turned(records: Records) -> dict[str, Any]:
+    """Return what a promotion or a rollback wrote, as its JSON."""
+    return {"live": records[-1], "versions": records[:-1]}
 
 
 def _write(settings: Settings, records: Records, verdict: str, version: int) -> None:
@@ -207,13 +230,6 @@ def _turn(asked: Asked) -> Turn:
     now_ms = time.time_ns() // 1_000_000
     by = asked.by or f"{_user()}@{platform.node()}"
     return Turn(now_ms=now_ms, reason=asked.reason or "asked by an operator", by=by)
-
-
-def _tell(records: Records, asked: Asked, worded: str) -> None:
-    if asked.as_json:
-        _print_json({"live": records[-1], "versions": records[:-1]})
-    else:
-        terminal.results.print(worded, highlight=False)
 
 
 def _evidence(record: AdapterVersion) -> str:

