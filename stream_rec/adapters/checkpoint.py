@@ -3,7 +3,7 @@
     adapter.safetensors   weights of the LoRA adapter
     tower.safetensors     the item tower
     vectors.safetensors   of the catalogue: item ids, where the tower puts them, text vectors under
-                          the adapter, which text each was made from
+                          the adapter, which text each was made from; in bytes where there are many
     manifest.json         checksums of the three, base model hash, offsets, metrics, policy, version
 
 Order of steps: 1 the three files into a temporary folder, synced; 2 the manifest, synced; 3 the
@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from stream_rec.adapters.quantised import quantised, restored
 from stream_rec.errors import CheckpointRejected
 
 Arrays = Mapping[str, NDArray[Any]]
+LARGE = 200_000  # items; from there on half a gigabyte a million is worth more than the last bits
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,8 +74,10 @@ class Checkpoint:
     tower: Arrays = field(default_factory=dict)
 
 
-def write_checkpoint(root: str, checkpoint: Checkpoint) -> str:
+def write_checkpoint(root: str, checkpoint: Checkpoint, *, large: int = LARGE) -> str:
     """Write a bundle and return its path; a version that exists is never changed.
+
+    Vectors of ``large`` items or more are written in bytes.
 
     Raises:
         CheckpointRejected: the bundle itself is unusable (NaN, wrong shape), or the version exists.
@@ -88,14 +92,7 @@ def write_checkpoint(root: str, checkpoint: Checkpoint) -> str:
     contents = {
         _ADAPTER: save(_contiguous(checkpoint.adapter)),
         _TOWER: save(_contiguous(checkpoint.tower)),
-        _VECTORS: save(
-            {
-                "ids": _packed(checkpoint.item_ids),
-                "vectors": np.ascontiguousarray(checkpoint.vectors),
-                "text": np.ascontiguousarray(checkpoint.text),
-                "text_hash": np.ascontiguousarray(checkpoint.text_hash),
-            }
-        ),
+        _VECTORS: save(_contiguous(_catalogue(checkpoint, in_bytes=manifest.items >= large))),
     }
     files = {name: _digest(body) for name, body in contents.items()}
     contents[_MANIFEST] = msgspec.json.format(
@@ -140,13 +137,13 @@ def read_checkpoint(root: str, scenario: str, version: int, *, base_model_hash: 
             arrays[name] = load(body)
         except (SafetensorError, ValueError, KeyError) as error:
             _refuse(where, f"{name} cannot be read: {error}")
-    if set(arrays[_VECTORS]) != {"ids", "vectors", "text", "text_hash"}:
+    if set(arrays[_VECTORS]) - set(_WORTH.values()) != {"ids", *_WORTH, "text_hash"}:
         _refuse(where, f"{_VECTORS} holds {sorted(arrays[_VECTORS])}")
     checkpoint = Checkpoint(
         manifest=manifest,
         item_ids=_unpacked(arrays[_VECTORS]["ids"], where),
-        vectors=arrays[_VECTORS]["vectors"],
-        text=arrays[_VECTORS]["text"],
+        vectors=_floats(arrays[_VECTORS], "vectors", where),
+        text=_floats(arrays[_VECTORS], "text", where),
         text_hash=arrays[_VECTORS]["text_hash"],
         adapter=arrays[_ADAPTER],
         tower=arrays[_TOWER],
@@ -267,6 +264,28 @@ def _name(scenario: str) -> str:
     return quote(scenario, safe="").replace(".", "%2E")
 
 
+def _catalogue(checkpoint: Checkpoint, *, in_bytes: bool) -> Arrays:
+    arrays: dict[str, NDArray[Any]] = {
+        "ids": _packed(checkpoint.item_ids),
+        "text_hash": checkpoint.text_hash,
+    }
+    for name, worth in _WORTH.items():
+        if in_bytes:
+            arrays[name], arrays[worth] = quantised(getattr(checkpoint, name))
+        else:
+            arrays[name] = getattr(checkpoint, name)
+    return arrays
+
+
+def _floats(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
+    found, worth = arrays[name], arrays.get(_WORTH[name])
+    if worth is None:
+        return found
+    if found.dtype != np.int8 or worth.dtype != np.float32 or worth.shape != found.shape[:1]:
+        _refuse(where, f"{name} in bytes: {_kind(found)}, each worth {_kind(worth)}")
+    return restored(found, worth)
+
+
 def _packed(item_ids: Iterable[str]) -> NDArray[np.uint8]:
     return np.frombuffer(msgspec.msgpack.encode(list(item_ids)), np.uint8)
 
@@ -287,6 +306,8 @@ def _digest(body: bytes) -> str:
 
 
 FORMAT = 2
+# What one byte is worth, by the array that may be in bytes.
+_WORTH = {"vectors": "vectors_worth", "text": "text_worth"}
 _ADAPTER = "adapter.safetensors"
 _TOWER = "tower.safetensors"
 _VECTORS = "vectors.safetensors"

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from stream_rec.adapters import checkpoint as checkpoints
 from stream_rec.adapters.checkpoint import (
@@ -213,3 +215,48 @@ def test_nothing_here_pickles() -> None:
         source = path.read_text()
         for word in ("import pickle", "torch.load(", "torch.save(", "allow_pickle=True", "joblib"):
             assert word not in source, f"{path.name}: {word}"
+
+
+def test_a_large_catalogue_is_kept_in_bytes_and_read_as_before(tmp_path: Path) -> None:
+    rng, items = np.random.default_rng(2), 500
+    many = {
+        "manifest": msgspec.structs.replace(bundle().manifest, items=items, dimension=64),
+        "item_ids": tuple(map(str, range(items))),
+        "vectors": rng.normal(size=(items, 64)).astype(np.float16),
+        "text": rng.normal(size=(items, 64)).astype(np.float16),
+        "text_hash": np.arange(items, dtype=np.uint64),
+    }
+    sizes = {}
+    for name, large in (("floats", items + 1), ("bytes", items)):
+        path = write_checkpoint(str(tmp_path / name), bundle(**many), large=large)
+        sizes[name] = (Path(path) / "vectors.safetensors").stat().st_size
+        found = read(tmp_path / name)
+        assert (found.vectors.dtype, found.text.dtype) == (np.float16, np.float16)
+        np.testing.assert_allclose(found.vectors, many["vectors"], atol=0.02)
+        np.testing.assert_allclose(found.text, many["text"], atol=0.02)
+    assert sizes["bytes"] < 0.6 * sizes["floats"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ({"text_worth": np.ones(2, np.float32)}, "each worth"),
+        ({"text_worth": np.ones(3, np.float64)}, "each worth"),
+        ({"vectors_worth": np.array([1, np.nan, 1], np.float32)}, "NaN"),
+        ({"text": np.zeros((3, 8), np.float16)}, "in bytes"),
+        ({"more": np.zeros(3)}, "holds"),
+    ],
+)
+def test_bytes_that_do_not_fit_are_refused(
+    tmp_path: Path, spoilt: dict[str, Any], reason: str
+) -> None:
+    path = Path(write_checkpoint(str(tmp_path), bundle(), large=3))
+    file, manifest = path / "vectors.safetensors", path / "manifest.json"
+    body = save(load(file.read_bytes()) | spoilt)
+    file.write_bytes(body)
+    told = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
+    files = told.files | {file.name: checkpoints._digest(body)}
+    sealed = checkpoints._sealed(msgspec.structs.replace(told, files=files))
+    manifest.write_bytes(msgspec.json.encode(sealed))
+    with pytest.raises(CheckpointRejected, match=reason):
+        read(tmp_path)
