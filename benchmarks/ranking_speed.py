@@ -88,8 +88,14 @@ def rank(
     score(replica, requests, now_ms=now_ms)
 
 
-def build(items: int, events: int) -> tuple[Replica, dict[str, tuple[Profile, str]]]:
-    """Return a replica with statistics, and profiles with the item each user takes next."""
+def build(
+    items: int, events: int, *, followed: int | None = None
+) -> tuple[Replica, dict[str, tuple[Profile, str]]]:
+    """Return a replica with statistics, and profiles with the item each user takes next.
+
+    The neighbours of the first `followed` items are found, which are the ones taken most; of all
+    unless given.
+    """
     generator = np.random.default_rng(0)
     topics = generator.normal(size=(40, DIMENSION)).astype(np.float32)
     topic = generator.integers(0, len(topics), items)
@@ -125,7 +131,7 @@ def build(items: int, events: int) -> tuple[Replica, dict[str, tuple[Profile, st
         profiles[event.user_id] = folded.profile
         taken[event.user_id] = (before, item)
     replica.statistics.fold(facts.build("benchmark"))
-    for _ in range(0, items, 256):
+    for _ in range(0, items if followed is None else min(items, followed), 256):
         replica.views.catch_up(replica, most=256)
     active = sorted(profiles, key=lambda name: -profiles[name].events_applied)
     return replica, {name: taken[name] for name in active[: users // 2]}
