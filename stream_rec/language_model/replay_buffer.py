@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
-import numpy as np
 
 from stream_rec.errors import StateRejected
 
@@ -96,15 +95,6 @@ class ReplayBuffer:
     def histories(self) -> Mapping[str, Sequence[Feedback]]:
         """Return every user's kept events, oldest first, users in order of their id."""
         return {user: self.history(user) for user in sorted(self._users)}
-
-    def mix(self, since_ms: int, ratio: float, rng: np.random.Generator) -> list[Feedback]:
-        """Return all events newer than a time and ``ratio`` times as many older ones, by chance."""
-        events = list(self)
-        fresh = [f for f in events if f.timestamp > since_ms]
-        older = [f for f in events if f.timestamp <= since_ms]
-        count = min(len(older), round(ratio * len(fresh)))
-        chosen = rng.choice(len(older), count, replace=False) if count else ()
-        return fresh + [older[int(i)] for i in sorted(chosen)]
 
     def to_bytes(self) -> bytes:
         """Return everything needed to go on, with a checksum."""

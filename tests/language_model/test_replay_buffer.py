@@ -1,6 +1,5 @@
 """The buffer: bounded, fair, recency-weighted, erasable, and the same after any restart."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,17 +93,6 @@ def test_erased_events_leave_room_and_never_return() -> None:
         kept.add(event(user, 1, user))
     assert len(kept) == 3
     assert not kept.history("u0")
-
-
-def test_mix_has_all_new_events_and_the_asked_share_of_old_ones() -> None:
-    kept = buffer()
-    for user in range(60):
-        kept.add(event(user, 1, user))
-    mixed = kept.mix(since_ms=49 * DAY, ratio=2.0, rng=np.random.default_rng(1))
-    assert sum(f.timestamp > 49 * DAY for f in mixed) == 10
-    assert len(mixed) == 30
-    assert mixed == kept.mix(since_ms=49 * DAY, ratio=2.0, rng=np.random.default_rng(1))
-    assert len(kept.mix(since_ms=-1, ratio=2.0, rng=np.random.default_rng(1))) == 60
 
 
 def test_stored_buffer_goes_on_as_if_never_stored() -> None:
