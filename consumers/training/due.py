@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from consumers.training.memory import Clock, Memory
 from stream_rec.adapters.life import DEFAULT_SCENARIO
+from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.policy import AdapterPolicy
 
 Kind = Literal["tower", "adapter"]
@@ -106,6 +108,21 @@ def end(memory: Memory, due: Due, begun: Begun, *, took_s: float) -> None:
     clock.offsets = dict(begun.offsets)
 
 
+def sharing(memory: Memory, due: Due) -> dict[str, Mapping[str, Sequence[Feedback]]]:
+    """Return the histories of the largest other scenarios, which an adapter of `default` serves."""
+    if due.kind != "adapter" or due.scenario != DEFAULT_SCENARIO:
+        return {}
+    large = [
+        (-len(buffer), name)
+        for name, buffer in memory.buffers.items()
+        if name != DEFAULT_SCENARIO and len(buffer) >= FEWEST_OF_A_HEAD
+    ]
+    return {name: memory.buffers[name].histories() for _, name in sorted(large)[:MOST_HEADS]}
+
+
+# A scenario with as many events asks something of its own of the adapter of `default`; a tower for
+# each is what that costs.
+FEWEST_OF_A_HEAD, MOST_HEADS = 300, 4
 FEWEST = 800
 # With less of its own, a scenario is served by the adapter of `default`.
 FEWEST_OF_ITS_OWN = 1000

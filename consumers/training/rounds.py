@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from typing import Any
@@ -59,7 +59,10 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One round and all it needs; `start` is what learning goes on from, `champion` what serves."""
+    """One round and all it needs; `start` is what learning goes on from, `champion` what serves.
+
+    `scenarios` holds the histories of others that share the adapter.
+    """
 
     due: Due
     version: int
@@ -69,6 +72,12 @@ class Job:
     start: AdapterVersion | None
     champion: AdapterVersion | None
     begun: Begun
+    scenarios: Mapping[str, Mapping[str, Sequence[Feedback]]] = field(default_factory=dict)
+
+    @property
+    def pupils(self) -> set[str]:
+        """Everybody who teaches; a scenario's buffer remembers some that `default` forgot."""
+        return {user for own in (self.histories, *self.scenarios.values()) for user in own}
 
     @property
     def text_version(self) -> int:
@@ -146,7 +155,13 @@ class Rounds:
         )
         judged_against = None if champion is start else champion
         candidate = learning_round(
-            backbone, catalogue, job.histories, conditions, last=start, champion=judged_against
+            backbone,
+            catalogue,
+            job.histories,
+            conditions,
+            last=start,
+            champion=judged_against,
+            scenarios=job.scenarios,
         )
         accepted = candidate.verdict.decision == "shadow"
         if accepted or job.due.kind == "adapter":

@@ -18,7 +18,7 @@ from consumers.processes.watchdog import Watchdog
 from consumers.settings import Settings
 from consumers.telemetry.trainer_metrics import TrainerMetrics
 from consumers.training.announced import Announced, announce, records_of
-from consumers.training.due import Due, begin, end, next_round
+from consumers.training.due import Due, begin, end, next_round, sharing
 from consumers.training.memory import Memory, Pupils, user_hashes
 from consumers.training.texts import ItemTexts
 from stream_rec.adapters.checkpoint import list_versions, prune_checkpoints
@@ -106,6 +106,7 @@ class School:
             start=start,
             champion=champion,
             begun=begun,
+            scenarios=sharing(at_hand.memory, due),
         )
         LOG.info(
             "%s/%d: a round of the %s begins: %s; %d events of %d users, %d items, after %s",
@@ -153,7 +154,7 @@ class School:
         at_hand = self._at_hand
         if made.kind == "adapter":
             start = job.start.text_version if job.start else 0
-            users = user_hashes(job.histories).tobytes()
+            users = user_hashes(job.pupils).tobytes()
             at_hand.memory.learned(
                 made.version, Pupils(scenario=made.scenario, start=start, users=users)
             )

@@ -33,6 +33,7 @@ from consumers.settings import HEARTBEAT_FILE, Settings
 from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.trainer_metrics import TrainerMetrics
 from consumers.training.announced import Announced
+from consumers.training.company import company_of, follow_first, join, leave
 from consumers.training.listening import Listener
 from consumers.training.memory import Memory, read_memory
 from consumers.training.school import Materials, School
@@ -255,7 +256,13 @@ def run_trainer(settings: Settings) -> None:
         message = "No module named 'torch'"
         raise ModuleNotFoundError(message, name="torch")
     try:
+        company = company_of(os.environ)
+        if company.count > 1:
+            join(company, settings)
         _give_way()
+        if company.number:
+            follow_first(settings)
+            return
         trainer = Trainer(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: trainer.stopping.set())
@@ -269,6 +276,7 @@ def run_trainer(settings: Settings) -> None:
         # All that must last is written; a thread inside torch cannot be joined in time.
         logging.shutdown()
         os._exit(0)
+    leave(company)
 
 
 def _give_way() -> None:

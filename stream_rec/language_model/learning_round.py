@@ -24,7 +24,9 @@ from stream_rec.language_model.adapter import merge_adapter
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
+from stream_rec.language_model.gradient_exchange import processes
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained, asked_weights
+from stream_rec.language_model.lesson_exchange import hand_out
 from stream_rec.language_model.lora import train_adapter
 from stream_rec.language_model.next_item_examples import (
     NextItems,
@@ -34,6 +36,14 @@ from stream_rec.language_model.next_item_examples import (
 )
 from stream_rec.language_model.rating_task import Reviews
 from stream_rec.language_model.replay_buffer import Feedback
+from stream_rec.language_model.scenario_tasks import (
+    SCENARIO_HEAD,
+    Histories,
+    Shared,
+    as_arrays,
+    heads_of,
+    scenario_tasks,
+)
 from stream_rec.language_model.tower_training import (
     Tower,
     TowerSettings,
@@ -97,9 +107,12 @@ def learning_round(
     *,
     last: Checkpoint | None = None,
     champion: Checkpoint | None = None,
+    scenarios: Mapping[str, Histories] | None = None,
 ) -> Candidate:
     """Learn from histories (oldest first), going on from ``last``, and judge the outcome.
 
+    ``scenarios`` holds the histories of others that share the adapter: each teaches it by a head
+    and a loss of its own.
     ``champion`` is what serves now, ``last`` unless given: the two differ after what serves learned
     from users who were erased since.
 
@@ -124,12 +137,31 @@ def learning_round(
     adapter = dict(last.adapter) if last else {}
     metrics: dict[str, float] = {"past_examples": len(past), "later_examples": len(later)}
     if conditions.lora is not None:
-        lesson = _lesson(catalogue.texts, tower, text, past, conditions)
+        reviews = _reviews(histories, int(past.timestamp.max()))
+        lesson, chosen = _lesson(catalogue.texts, tower, text, past, conditions)
+        shared = Shared(
+            text=text,
+            rows=rows,
+            chosen=chosen,
+            until_ms=int(past.timestamp.max()),
+            most_of_a_user=_MOST_OF_A_USER,
+            heads=heads_of(last.adapter if last else {}),
+        )
+        tasks = scenario_tasks(
+            scenarios or {},
+            shared,
+            conditions.tower,
+            seed=conditions.seed,
+            monotonic=conditions.monotonic,
+        )
+        lesson = replace(lesson, reviews=reviews, scenarios=tasks)
+        start = slow or served or None
+        hand_out(backbone, lesson, conditions.lora, start=start, seed=conditions.seed)
         trained = train_adapter(
             backbone,
-            replace(lesson, reviews=_reviews(histories, int(past.timestamp.max()))),
+            lesson,
             conditions.lora,
-            start=slow or served or None,
+            start=start,
             seed=conditions.seed,
             monotonic=conditions.monotonic,
             progress=conditions.progress,
@@ -209,15 +241,22 @@ def _last_adapter(last: Checkpoint | None) -> tuple[dict[str, Any], dict[str, An
 
 def _adapter_of(trained: Trained) -> dict[str, NDArray[Any]]:
     aside = {f"{_SLOW}{k}": v for k, v in trained.slow.items()}
-    return {**trained.arrays, **aside, **{f"{_HEAD}{k}": v for k, v in trained.head.items()}}
+    aside |= {f"{_HEAD}{k}": v for k, v in trained.head.items()}
+    return {**trained.arrays, **aside, **as_arrays(trained.scenario_heads)}
 
 
 def _metrics_of(trained: Trained) -> dict[str, float]:
-    return {
+    of_scenarios = {
+        f"lora_loss_of_{name}{when}": loss
+        for name, losses in trained.scenario_losses.items()
+        for when, loss in zip(("_before", ""), losses, strict=True)
+    }
+    return of_scenarios | {
         "lora_steps": trained.steps,
         "lora_loss_before": trained.loss_before,
         "lora_loss": trained.loss,
         "lora_texts_per_s": trained.texts_per_s,
+        "lora_processes": processes(),
     }
 
 
@@ -272,8 +311,11 @@ def _lesson(
     text: NDArray[np.float32],
     past: NextItems,
     conditions: Conditions,
-) -> Lesson:
-    """Ask for the items that were taken and have a text, lately taken ones more often."""
+) -> tuple[Lesson, NDArray[np.int64]]:
+    """Ask for the items that were taken and have a text, lately taken ones more often.
+
+    Return the rows of the catalogue that are asked, too.
+    """
     fresh = past.timestamp > conditions.since_ms
     counts = [
         np.bincount(part.target, minlength=len(texts))
@@ -285,11 +327,12 @@ def _lesson(
     if not len(chosen):
         message = "no item that was taken has a text"
         raise TrainingFailed(message)
-    return Lesson(
+    lesson = Lesson(
         texts=[texts[int(i)] for i in chosen],
         teacher=tower_vectors(tower, text)[chosen],
         weight=weights[chosen],
     )
+    return lesson, chosen
 
 
 def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews | None:
@@ -310,7 +353,7 @@ def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews
 
 def _aside(name: str) -> bool:
     """Say whether an array of a checkpoint's adapter is not what is served."""
-    return name.startswith((_SLOW, _HEAD))
+    return name.startswith((_SLOW, _HEAD, SCENARIO_HEAD))
 
 
 _SLOW = "slow."

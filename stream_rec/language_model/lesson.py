@@ -6,7 +6,7 @@ See ``lora`` for the training itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stream_rec.language_model.adapter_methods import Method
 from stream_rec.language_model.encoding import MAX_TOKENS
 from stream_rec.language_model.rating_task import Reviews
+from stream_rec.language_model.scenario_heads import ScenarioTask
 from stream_rec.policy import AdapterPolicy
 
 
@@ -35,6 +36,7 @@ class LoraSettings:
     sharpness: float = 25.0
     review_weight: float = 0.1
     review_batch: int = 16
+    scenario_weight: float = 0.5  # of all scenarios' own losses together
     held_out: float = 0.05
     check_every: int = 20
     patience: int = 3
@@ -51,6 +53,7 @@ class Lesson:
     teacher: NDArray[np.float32]  # (items, dimension) unit vectors of the tower
     weight: NDArray[np.float32]  # (items,) how often each is asked, e.g. by recent activity
     reviews: Reviews | None = None  # a second task, where there are reviews with ratings
+    scenarios: Sequence[ScenarioTask] = ()  # and one for each scenario with enough of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,8 @@ class Trained:
     arrays: dict[str, NDArray[np.float32]]  # what to serve
     slow: dict[str, NDArray[np.float32]]  # long_short: where the next run starts; else empty
     head: dict[str, NDArray[np.float32]]  # of the rating task; empty without reviews
+    scenario_heads: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
+    scenario_losses: dict[str, tuple[float, float]] = field(default_factory=dict)  # before, after
     steps: int
     loss_before: float
     loss: float

@@ -5,8 +5,8 @@ against soft targets ``softmax(25·cos)`` over the known items. Matching each te
 vector, or telling fresh positives from stale negatives, made vectors worse; neighbourhoods made
 both known and never-seen items better (docs/measurements_language_model.md).
 
-How the last adapter holds the next one is in ``adapter_methods``. It does not know buffers, gates
-or clocks.
+How the last adapter holds the next one is in ``adapter_methods``, what scenarios ask beside it in
+``scenario_heads``. It does not know buffers, gates or clocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import kl_div, log_softmax, softmax
 
 from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.adapter import (
@@ -34,6 +33,7 @@ from stream_rec.language_model.backbone import Backbone, has_fast_bfloat16
 from stream_rec.language_model.gradient_exchange import agree, average_gradients, process_number
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained
 from stream_rec.language_model.rating_task import RatingTask, Reviews
+from stream_rec.language_model.scenario_heads import Asked, ScenarioHeads
 from stream_rec.language_model.text_states import TextStates, set_dropout
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -65,7 +65,7 @@ def train_adapter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run = _Run(backbone, lesson, settings, start, np.random.default_rng(seed))
-        before = run.held_out_loss()
+        before, of_scenarios = run.held_out_loss(), run.scenario_losses()
         prepared = monotonic()
         best, texts = _train(run, before, lambda: monotonic() - begun, progress)
         spent = monotonic() - prepared
@@ -74,6 +74,10 @@ def train_adapter(
         arrays=arrays,
         slow=slow,
         head=best.head,
+        scenario_heads=best.scenario_heads,
+        scenario_losses={
+            name: (loss, best.scenario_losses[name]) for name, loss in of_scenarios.items()
+        },
         steps=best.step,
         loss_before=before,
         loss=best.loss,
@@ -87,6 +91,8 @@ class _Best:
 
     arrays: Arrays
     head: Arrays
+    scenario_heads: dict[str, Arrays]
+    scenario_losses: dict[str, float]
     step: int
     loss: float
 
@@ -99,7 +105,7 @@ def _train(
 ) -> tuple[_Best, int]:
     """Step until time is up or the held-out items fare worse; return the best and texts seen."""
     settings, texts = run.settings, 0
-    best = _Best(*run.weights_now(), 0, loss_before)
+    best = _Best(*run.weights_now(), run.scenario_losses(), 0, loss_before)
     for step in range(1, settings.max_steps + 1):
         loss, count = run.step(step)
         texts += count
@@ -109,7 +115,7 @@ def _train(
         if step % settings.check_every == 0 or late or step == settings.max_steps:
             held_out = run.held_out_loss()
             if held_out < best.loss:
-                best = _Best(*run.weights_now(), step, held_out)
+                best = _Best(*run.weights_now(), run.scenario_losses(), step, held_out)
         if late or step - best.step >= settings.patience * settings.check_every:
             break
     return best, texts
@@ -166,17 +172,18 @@ class _Run:
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.anchor = Anchor(self.model)
         head = list(self.rating.head.parameters()) if self.rating is not None else []
-        self.free = [self.log_scale, *head]
+        self.scenarios = ScenarioHeads(lesson.scenarios, len(lesson.texts), self.device)
+        self.free = [self.log_scale, *head, *self.scenarios.parameters()]
         groups = [
             {"params": self.weights, "weight_decay": settings.weight_decay},
             {"params": self.free, "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
 
-    def weights_now(self) -> tuple[Arrays, Arrays]:
-        """Return copies of the adapter's weights and of the rating head's."""
+    def weights_now(self) -> tuple[Arrays, Arrays, dict[str, Arrays]]:
+        """Return copies of the adapter's weights, of the rating head's and of the scenarios'."""
         head = self.rating.arrays() if self.rating is not None else {}
-        return adapter_arrays(self.model), head
+        return adapter_arrays(self.model), head, self.scenarios.arrays()
 
     def step(self, number: int) -> tuple[float, int]:
         """Learn from one batch; return the loss and the number of texts."""
@@ -230,17 +237,30 @@ class _Run:
             vectors = self.texts.vectors(self.held.tolist(), self.budget).float()
         return agree([float(self._divergence(vectors, self.held))])[0]
 
+    @torch.no_grad()
+    def scenario_losses(self) -> dict[str, float]:
+        """Return the divergence of each scenario's items, as the memory knows them."""
+        if not self.scenarios.names:
+            return {}
+        rows = torch.arange(len(self.memory), device=self.device)
+        found = self.scenarios.losses(self.memory, rows, self.settings.sharpness)
+        return dict(zip(found, agree(list(found.values())), strict=True))
+
     def _divergence(self, vectors: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Return how far texts are from their neighbourhoods, in nats, mean over ``rows``."""
         at = torch.from_numpy(rows).to(self.device)
         # The batch's own vectors replace the remembered ones, so gradients reach both sides.
         memory = self.memory.index_copy(0, at, vectors)
-        diagonal = torch.arange(len(rows), device=self.device)
-        scores = self.log_scale.exp() * vectors @ memory.T  # (rows, items)
-        wanted = self.settings.sharpness * self.teacher[at] @ self.teacher.T
-        scores[diagonal, at] = _MASKED
-        wanted[diagonal, at] = _MASKED
-        return kl_div(log_softmax(scores, dim=1), softmax(wanted, dim=1), reduction="batchmean")
+        own = Asked(vectors, at).divergence(
+            memory,
+            self.teacher,
+            scale=self.log_scale.exp(),
+            sharpness=self.settings.sharpness,
+        )
+        if not torch.is_grad_enabled():  # what is held out decides by the common task alone
+            return own
+        weight = self.settings.scenario_weight
+        return own + weight * self.scenarios.loss(vectors, at, memory, self.settings.sharpness)
 
     def _chance(self, size: int) -> NDArray[np.float64] | None:
         return self.chance if np.count_nonzero(self.chance > 1e-12) >= size else None
@@ -267,5 +287,4 @@ _FEWEST = 16
 _MOST_HELD_OUT = 512
 _START_SCALE = 20.0
 _LARGEST_GRADIENT = 1.0
-_MASKED = -1e4
 _TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 32768}

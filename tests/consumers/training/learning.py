@@ -6,6 +6,7 @@ The processes are the product's own command under the product's own supervisor, 
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,8 +58,9 @@ class Told:
 class Learning:
     """The programs of one prefix; use it as a context."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, trainers: int = 1) -> None:
         self.settings = settings
+        self._trainers = trainers
         self.topics = Topics(settings.prefix)
         self.lines: list[str] = []
         self._addresses = {
@@ -237,9 +239,14 @@ class Learning:
     def _child(self, name: str, address: str) -> Child:
         folder = self.settings.data_dir
         folder.mkdir(parents=True, exist_ok=True)
+        command = own_command()
+        if name == "trainer" and self._trainers > 1:
+            together = ("--standalone", "--nproc-per-node", str(self._trainers))
+            entry = ("-m", "torch.distributed.run", *together, "-m", "consumers.cli")
+            command = (sys.executable, *entry)
         return Child(
             name=f"{name}-0",
-            argv=("sh", "-c", ONCE, str(folder / f"crash-at-{name}"), *own_command(), name),
+            argv=("sh", "-c", ONCE, str(folder / f"crash-at-{name}"), *command, name),
             env=environment(replace(self.settings, slot=0), address),
         )
 

@@ -4,9 +4,11 @@ import pytest
 
 from consumers.training.due import (
     FEWEST,
+    FEWEST_OF_A_HEAD,
     FEWEST_OF_ITS_OWN,
     INTERRUPTED,
     MOST_ATTEMPTS,
+    MOST_HEADS,
     PATIENCE,
     REST,
     TOWER_EVERY_EVENTS,
@@ -14,6 +16,7 @@ from consumers.training.due import (
     begin,
     end,
     next_round,
+    sharing,
 )
 from consumers.training.memory import Memory
 from stream_rec.language_model.replay_buffer import Feedback
@@ -145,3 +148,16 @@ def test_round_that_begins_knows_what_the_last_one_knew_that_ended() -> None:
         begun = begin(memory, found, now_ms=NOW)
         assert (begun.since_ms, begun.before) == (4999, {"clicks-0": 5000})
         assert begun.offsets == {"clicks-0": 7000}
+
+
+def test_the_largest_scenarios_share_the_adapter_of_default_and_no_other() -> None:
+    memory, sizes = Memory(), {f"s{number}": FEWEST_OF_A_HEAD + number for number in range(6)}
+    for scenario, events in (sizes | {"small": FEWEST_OF_A_HEAD - 1}).items():
+        for at in range(events):
+            memory.take(scenario, Feedback(user_id=f"{scenario}-{at}", item_id="i", timestamp=at))
+    adapter = Due(scenario="default", kind="adapter", reason="test")
+    found = sharing(memory, adapter)
+    assert list(found) == ["s5", "s4", "s3", "s2"][:MOST_HEADS]
+    assert len(found["s5"]) == FEWEST_OF_A_HEAD + 5
+    assert sharing(memory, Due(scenario="default", kind="tower", reason="test")) == {}
+    assert sharing(memory, Due(scenario="s5", kind="adapter", reason="test")) == {}

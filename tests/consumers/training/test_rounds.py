@@ -19,6 +19,7 @@ from stream_rec.events import event_of
 from stream_rec.items import text_hash
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
+from stream_rec.language_model.learning_round import ServingEncoder
 from stream_rec.language_model.vector_cache import cache_fingerprint
 from stream_rec.policy import AdapterPolicy, Gate, Signals
 from tests.consumers.training.learning import TEXTS, behaviour
@@ -167,3 +168,25 @@ def test_round_that_is_called_off_stores_nothing(settings: Settings, texts: Text
     with pytest.raises(Cancelled):
         Rounds(settings, cancelled=lambda: next(asked, True)).run(job(texts, "adapter", 1))
     assert list_versions(settings.checkpoint_root, "default") == []
+
+
+def test_another_scenario_teaches_the_shared_adapter_by_its_own_head(
+    rounds: Rounds, settings: Settings, texts: Texts, causal: Backbone
+) -> None:
+    others = job(texts, "adapter", 9, scenario="tv").histories
+    seldom = {f"tv-{user}": history for user, history in others.items()}
+    work = replace(job(texts, "adapter", 1), scenarios={"tv": seldom, "radio": {}})
+    assert work.pupils == {*work.histories, *seldom}
+    made = done(rounds, work)
+    assert made.metrics["lora_loss_of_tv"] < made.metrics["lora_loss_of_tv_before"]
+    assert not any("radio" in name for name in made.metrics)
+    bundle = read_checkpoint(
+        settings.checkpoint_root, "default", 1, base_model_hash=causal.model_hash
+    )
+    heads = {name for name in bundle.adapter if name.startswith("scenario_head.tv.")}
+    assert heads == {f"scenario_head.tv.{part}" for part in ("down", "up", "log_scale")}
+    reading = ServingEncoder(causal, bundle)  # what serves knows nothing of heads
+    vectors = reading.encode(["quiet fan"])
+    assert np.linalg.norm(vectors) == pytest.approx(1.0, abs=1e-3)
+    again = done(rounds, replace(work, version=2, start=made, champion=made))
+    assert again.metrics["lora_loss_of_tv_before"] < made.metrics["lora_loss_of_tv_before"]

@@ -1,5 +1,6 @@
 """The trainer on a real broker: what users do becomes a bundle and a record, whatever is killed."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from consumers.settings import Settings
 from consumers.training.memory import Memory, read_memory
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.items import text_hash
+from stream_rec.language_model.adapter import adapter_rank
 from stream_rec.language_model.backbone import Backbone
 from tests.consumers.training.learning import TEXTS, Learning, bundles
 
@@ -215,3 +217,42 @@ POINTS = (
     "announcing:2",
     "announced",
 )
+
+
+def test_a_method_chosen_while_it_runs_is_that_of_the_next_round(
+    learning: Learning, causal: Backbone
+) -> None:
+    learning.set_policy("default", method="frozen")
+    learning.wait_ready()
+    learning.send_events(range(200))
+    learning.wait(lambda: "buffer_events" in learning.metrics(), SOON_S, "nothing heard")
+    time.sleep(3.0)
+    assert learning.told().versions == {}
+    known = 0
+    for method, rank in (("long_short", 4), ("proximal", 8)):
+        learning.set_policy("default", method=method, rank=rank, every_events=300)
+        learning.send_events(range(200 + 60 * known, 260 + 60 * known))
+        made = learning.wait(
+            lambda known=known: next(
+                (
+                    found
+                    for found in learning.told().versions.values()
+                    if found.kind == "adapter" and found.version > known
+                ),
+                None,
+            ),
+            SOON_S,
+            f"no adapter by {method}",
+        )
+        known = made.version
+        owner_rejects(learning)
+        bundle = read_checkpoint(
+            learning.settings.checkpoint_root,
+            "default",
+            made.version,
+            base_model_hash=causal.model_hash,
+        )
+        assert made.method == bundle.manifest.policy["method"] == method
+        assert any(name.startswith("slow.") for name in bundle.adapter) == (method == "long_short")
+        served = {name: array for name, array in bundle.adapter.items() if "slow." not in name}
+        assert adapter_rank({n: a for n, a in served.items() if "lora_" in n}) == rank
