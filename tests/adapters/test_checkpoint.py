@@ -260,3 +260,17 @@ def test_bytes_that_do_not_fit_are_refused(
     manifest.write_bytes(msgspec.json.encode(sealed))
     with pytest.raises(CheckpointRejected, match=reason):
         read(tmp_path)
+
+
+def test_the_base_model_s_revision_is_told_and_bundles_of_before_are_read(tmp_path: Path) -> None:
+    before = bundle()
+    assert b"revision" not in msgspec.json.encode(before.manifest)
+    write_checkpoint(str(tmp_path), before)
+    assert read(tmp_path).manifest.base_model_revision is msgspec.UNSET
+    told = msgspec.structs.replace(before.manifest, version=2, base_model_revision="0f4c")
+    path = Path(write_checkpoint(str(tmp_path), bundle(manifest=told)))
+    assert read(tmp_path, version=2).manifest.base_model_revision == "0f4c"
+    manifest = path / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"0f4c", b"0f4d"))
+    with pytest.raises(CheckpointRejected, match="manifest was changed"):
+        read(tmp_path, version=2)

