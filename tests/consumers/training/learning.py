@@ -241,7 +241,7 @@ class Learning:
         folder.mkdir(parents=True, exist_ok=True)
         command = own_command()
         if name == "trainer" and self._trainers > 1:
-            together = ("--standalone", "--nproc-per-node", str(self._trainers))
+            together = ("--standalone", "--max-restarts", "3", f"--nproc-per-node={self._trainers}")
             entry = ("-m", "torch.distributed.run", *together, "-m", "consumers.cli")
             command = (sys.executable, *entry)
         return Child(

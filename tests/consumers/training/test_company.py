@@ -79,7 +79,10 @@ def test_two_processes_train_one_adapter_and_learning_goes_on_when_one_is_killed
 
     learning.write(adapter, state="rejected", reason="by the test")
     os.kill(pid_of_second(learning.settings), signal.SIGKILL)
-    learning.wait(lambda: learning.restarts >= 1, SOON_S, "the first process goes on alone")
+    again = "process 0 of 2 trains with the others"
+    learning.wait(
+        lambda: sum(again in line for line in learning.lines) == 2, SOON_S, "not started again"
+    )
     learning.send_events(range(160, 300))
     following = learning.wait(
         lambda: next(
