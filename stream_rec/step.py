@@ -31,9 +31,16 @@ from stream_rec.erasure import (
 )
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import DAY_MS, Event, Kind, parse_events
-from stream_rec.policy import Policy
+from stream_rec.policy import Policy, Signals
 from stream_rec.profiles.phrases import telling_phrase
-from stream_rec.profiles.profile import MOST_AN_HOUR, Listing, Profile, Reading, fold
+from stream_rec.profiles.profile import (
+    MOST_AN_HOUR,
+    NOTHING_READ,
+    Listing,
+    Profile,
+    Reading,
+    fold,
+)
 from stream_rec.publish import Due, Ledger, publish
 from stream_rec.ranking.scoring import Example, learn
 from stream_rec.replica import Replica
@@ -271,7 +278,7 @@ class _Folding:
             event,
             topic=_TOPIC_ORDER[arrival.kind],
             offset=arrival.offset,
-            reading=self._read(event, known, policy.signals.rating_neutral),
+            reading=self._read(event, known, policy.signals),
         )
         self.result.profiles[place] = folded.profile
         if event.recommendation_id is not None:
@@ -304,20 +311,23 @@ class _Folding:
             reason = f"the key belongs to partition {partition_of(user_id)}"
             raise InvalidRecord(reason, stage="partition")
 
-    def _read(self, event: Event, known: Profile, neutral: float) -> Reading:
+    def _read(self, event: Event, known: Profile, signals: Signals) -> Reading:
         """Read the words of an event, then let its rating teach the reader.
 
         Who says the same of an item again, or more than anybody reads, teaches nothing.
         """
+        neutral = signals.rating_neutral
         if event.text is None and event.title is None:
-            return Reading()
+            return _AGAINST if event.rating is not None and event.rating < neutral else NOTHING_READ
         sentiment, text, title = self.replica.sentiment, event.text or "", event.title or ""
         opinion = sentiment.predict(text, title)
         news = known.said < MOST_AN_HOUR and not known.times(event.item_id)
         if event.rating is not None and news:
             sentiment.learn(text, event.rating, neutral=neutral, title=title)
         side = opinion or 0.0 if event.rating is None else event.rating - neutral
-        return Reading(opinion, telling_phrase(text, side=side) if text else None)
+        heard = side if event.rating is not None or signals.review_text else 0.0
+        against = heard < (0.0 if event.rating is not None else STRONGLY_AGAINST)
+        return Reading(opinion, telling_phrase(text, side=side) if text else None, against)
 
 
 def _learn(replica: Replica, taught: list[_Taught], context: Context, result: Step) -> None:
@@ -350,16 +360,19 @@ def _due(
 ) -> list[Due]:
     """Lists of touched users in every scenario they have one and in the event's own.
 
-    One made less than `min_interval_ms` ago is owed instead, which its profile remembers.
+    One made less than `min_interval_ms` ago is owed instead, which its profile remembers; so is one
+    in another scenario than the event's when there are too many for one batch.
     """
-    due = []
+    due: list[tuple[tuple[int, str], str]] = []
     for place, scenarios in touched.items():
         profile = result.profiles[place]
         owed = {}
         for scenario in {**profile.lists, **scenarios}:
             listing = profile.lists.get(scenario)
             wait = replica.policies.effective(scenario).policy.toplist.min_interval_ms
-            if listing is not None and context.now_ms - listing.generated_at < wait:
+            soon = listing is not None and context.now_ms - listing.generated_at < wait
+            most = scenario not in scenarios and len(due) >= MAX_LISTS_AT_ONCE
+            if listing is not None and (soon or most):
                 owed[scenario] = Listing(listing.version, listing.generated_at, owed=True)
             else:
                 due.append((place, scenario))
@@ -376,4 +389,8 @@ def _due(
 # and the start weights, and have no default list.
 MAX_SCENARIOS = 256
 MAX_SCENARIOS_OF_A_USER = 64
+MAX_LISTS_AT_ONCE = 1_024  # of one batch, or users with many scenarios hold everybody up
 _TOPIC_ORDER: dict[str, int] = {"click": 0, "review": 1}
+# Words alone, in [-1, 1], must be this plain to speak against an item: a model has read them.
+STRONGLY_AGAINST = -0.5
+_AGAINST = Reading(against=True)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from stream_rec.items import Item
 from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Due, Ledger, publish
 from stream_rec.replica import Replica
-from stream_rec.simulation.shilling import PREFIX
+from stream_rec.simulation.shilling import PREFIX, WINDOW
 from stream_rec.step import Arrival, Context, step
 
 Record = dict[str, Any]
@@ -46,29 +47,66 @@ class _Held:
         return self.all.get((partition, user_id))
 
 
-def last_lists(items: Iterable[Item], stream: Sequence[Record]) -> Lists:
-    """Return the honest users' lists as they are when the whole stream was folded."""
-    replica, profiles, ledgers = Replica(), _Held(), dict[int, Ledger]()
-    for item in items:
-        replica.put_item(item)
-    # Lists on the way are of no interest here: each user gets one, and then is owed the last one.
-    replica.put_policy("*", 0, {"list": {"min_interval_ms": 86_400_000}})
-    context = Context(worker="w", now_ms=1, rng=np.random.default_rng(0), examples=BATCH)
-    for start in range(0, len(stream), BATCH):
-        batch = [_arrival(record, start + n) for n, record in enumerate(stream[start:][:BATCH])]
-        made = step(replica, profiles, ledgers, batch, context)
-        profiles.all |= made.profiles
-        ledgers = made.ledgers
-    honest = [profile for (_, user), profile in profiles.all.items() if not user.startswith(PREFIX)]
-    lists: Lists = {}
-    for start in range(0, len(honest), 256):
-        due = [
-            Due(partition=0, profile=profile, scenario="default")
-            for profile in honest[start : start + 256]
-        ]
-        for _, made_list in publish(replica, due, ledgers, now_ms=2, rng=context.rng).lists:
-            lists[made_list.user_id] = tuple(item.item_id for item in made_list.items)
-    return lists
+class Played:
+    """An engine that has folded the beginning of a stream; attacks on the rest share it."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.replica, self.profiles, self.ledgers = Replica(), _Held(), dict[int, Ledger]()
+        self.rng, self.done = np.random.default_rng(0), 0
+        for item in items:
+            self.replica.put_item(item)
+        # Lists on the way are of no interest here: each user gets one, and is owed the last one.
+        self.replica.put_policy("*", 0, {"list": {"min_interval_ms": 86_400_000}})
+
+    def twin(self) -> "Played":
+        """Return an engine in the same state, to go on from it in another way."""
+        twin = Played(())
+        twin.replica, twin.rng = deepcopy(self.replica), deepcopy(self.rng)
+        items = twin.replica.items
+        items.find = items._rows.get  # a copied method would go on looking into the first one
+        twin.profiles.all, twin.ledgers = dict(self.profiles.all), dict(self.ledgers)
+        twin.done = self.done
+        return twin
+
+    def play(self, stream: Sequence[Record], *, until: int) -> None:
+        """Fold a stream from where this engine stands, in whole batches before `until`."""
+        context = Context(worker="w", now_ms=1, rng=self.rng, examples=BATCH)
+        while self.done < until and (until == len(stream) or self.done + BATCH <= until):
+            records = stream[self.done :][:BATCH]
+            batch = [_arrival(record, self.done + n) for n, record in enumerate(records)]
+            made = step(self.replica, self.profiles, self.ledgers, batch, context)
+            self.profiles.all |= made.profiles
+            self.ledgers = made.ledgers
+            self.done += len(batch)
+
+    def lists(self) -> Lists:
+        """Return the honest users' lists as they are now."""
+        known = self.profiles.all
+        honest = [profile for (_, user), profile in known.items() if not user.startswith(PREFIX)]
+        lists: Lists = {}
+        for start in range(0, len(honest), 256):
+            due = [
+                Due(partition=0, profile=profile, scenario="default")
+                for profile in honest[start : start + 256]
+            ]
+            made = publish(self.replica, due, self.ledgers, now_ms=2, rng=self.rng)
+            for _, one in made.lists:
+                lists[one.user_id] = tuple(item.item_id for item in one.items)
+        return lists
+
+
+def last_lists(played: Played, stream: Sequence[Record]) -> Lists:
+    """Return the honest users' lists after a stream whose beginning was played already."""
+    twin = played.twin()
+    twin.play(stream, until=len(stream))
+    return twin.lists()
+
+
+def beginning(items: Iterable[Item], stream: Sequence[Record]) -> Played:
+    """Play what stands before any attack of the usual length."""
+    played = Played(items)
+    played.play(stream, until=int(len(stream) * (1.0 - WINDOW)))
+    return played
 
 
 def harm(before: Lists, after: Mapping[str, tuple[str, ...]], target: str) -> Harm:

@@ -18,6 +18,7 @@ REMEMBERED = 64
 COUNTED = {0, 1, 3}  # earlier events on an item with which one more of the user is counted
 MOST_LINKED = 3  # times within 20 events that an item is linked to what came before
 NOT_CONSUMING = {"impression", "dislike", "hide", "skip"}
+NEUTRAL = 3.0  # below it a rating speaks against its item, which neither counts nor links
 
 
 class Logged(NamedTuple):
@@ -64,6 +65,13 @@ class _Past(NamedTuple):
     kind: str
     scenario: str
     rating: float | None
+    again: bool  # on an item taken before, after more events than are remembered
+
+    @property
+    def telling(self) -> bool:
+        """Whether it says something of its item to everybody else."""
+        against = self.rating is not None and self.rating < NEUTRAL
+        return self.kind not in NOT_CONSUMING and not against and not self.again
 
 
 @dataclass
@@ -92,8 +100,8 @@ def fold(log: Iterable[Logged]) -> Fold:
         else:
             state.outcomes["applied"] += 1
             person.event_ids.add(event["event_id"])
-            person.past.append(_past(record, event))
-            if person.past[-1].kind not in NOT_CONSUMING:
+            person.past.append(_past(record, event, person.past))
+            if person.past[-1].telling:
                 state.counts[event["item_id"]] += _times(person.past) in COUNTED
     for user_id, person in people.items():
         if person.past:
@@ -102,7 +110,8 @@ def fold(log: Iterable[Logged]) -> Fold:
     return state
 
 
-def _past(record: Logged, event: dict[str, Any]) -> _Past:
+def _past(record: Logged, event: dict[str, Any], before: list[_Past]) -> _Past:
+    taken = {one.item_id for one in before if one.kind not in NOT_CONSUMING}
     return _Past(
         timestamp=event["timestamp"],
         topic=record.topic,
@@ -111,6 +120,7 @@ def _past(record: Logged, event: dict[str, Any]) -> _Past:
         kind=event.get("event_type", "review" if record.topic else "click"),
         scenario=event.get("scenario", "default"),
         rating=None if event.get("rating") is None else float(event["rating"]),
+        again=len(before) >= REMEMBERED and event["item_id"] in taken,
     )
 
 
@@ -152,20 +162,19 @@ def readable(record: Logged) -> dict[str, Any] | None:
 
 
 def _times(past: list[_Past]) -> int:
-    """Return how often the item of the last event was consumed before it."""
-    return sum(
-        one.item_id == past[-1].item_id and one.kind not in NOT_CONSUMING for one in past[:-1]
-    )
+    """Return how often something was said of the last event's item before it."""
+    return sum(one.item_id == past[-1].item_id and one.telling for one in past[:-1])
 
 
 def _link(past: list[_Past], state: Fold, sign: int) -> None:
     """Count who followed whom: .7 ** gap in 2048ths forward, half of it backward."""
-    items = [one.item_id for one in sorted(past) if one.kind not in NOT_CONSUMING]
-    for place, target in enumerate(items):
-        if items[max(0, place - 20) : place].count(target) >= MOST_LINKED:
+    taken = [one for one in sorted(past) if one.kind not in NOT_CONSUMING]
+    for place, one in enumerate(taken):
+        target, window = one.item_id, taken[max(0, place - 20) : place]
+        before = [other.item_id for other in reversed(window) if other.telling]
+        if not one.telling or before.count(target) >= MOST_LINKED:
             continue
-        for gap in range(min(20, place)):
-            source = items[place - 1 - gap]
+        for gap, source in enumerate(before):
             if source != target:
                 state.links[source, target] += sign * round(2048 * 0.7**gap)
                 state.links[target, source] += sign * round(1024 * 0.7**gap)

@@ -9,32 +9,33 @@ from typing import Any
 
 import pytest
 
-from stream_rec.items import Item, item_of
+from stream_rec.items import item_of
 from stream_rec.simulation.shilling import PREFIX, Attack, Profile, attacked
 from stream_rec.simulation.shop import Shop
-from tests.attacked import Harm, Lists, harm, last_lists, middling
+from tests.attacked import Harm, Lists, Played, beginning, harm, last_lists, middling
 
 EVENTS, USERS, SEEDS = 4_000, 400, 2
 MIDDLING = 0.5
 
 
 @cache
-def shop() -> tuple[list[Item], list[dict[str, Any]], Lists]:
-    """Return catalogue, honest stream, and the lists that it leads to."""
+def shop() -> tuple[Played, list[dict[str, Any]], Lists]:
+    """Return an engine that has seen the beginning, the honest stream, and what it leads to."""
     made = Shop(3, items=300, users=USERS)
     items = [item_of(record) for record in made.catalogue()]
     stream = list(made.events(EVENTS, 1_700_000_000_000, 5_000))
-    return items, stream, last_lists(items, stream)
+    played = beginning(items, stream)
+    return played, stream, last_lists(played, stream)
 
 
 def attack(profile: Profile, share: float = 0.01) -> list[Harm]:
     """Return what an attack came to, once for each seed."""
-    items, stream, before = shop()
+    played, stream, before = shop()
     target = middling(stream, MIDDLING)
     found = []
     for seed in range(SEEDS):
         one = Attack(profile=profile, target=target, share=share, seed=seed)
-        found.append(harm(before, last_lists(items, attacked(stream, one)), target))
+        found.append(harm(before, last_lists(played, attacked(stream, one)), target))
     return found
 
 
@@ -46,8 +47,15 @@ def test_one_attacker_in_a_hundred_hardly_moves_the_lists_of_others(profile: Pro
 
 
 def test_the_same_stream_leads_to_the_same_lists() -> None:
-    items, stream, before = shop()
-    assert harm(before, last_lists(items, stream), middling(stream, MIDDLING)).changed == 0.0
+    played, stream, before = shop()
+    assert harm(before, last_lists(played, stream), middling(stream, MIDDLING)).changed == 0.0
+
+
+def test_a_beginning_that_was_played_before_changes_nothing() -> None:
+    made = Shop(3, items=60, users=40)
+    items = [item_of(record) for record in made.catalogue()]
+    stream = list(made.events(500, 1_700_000_000_000, 5_000))
+    assert last_lists(beginning(items, stream), stream) == last_lists(Played(items), stream)
 
 
 def test_attackers_are_as_many_as_the_share_says_and_all_want_the_target() -> None:

@@ -12,11 +12,18 @@ import pytest
 from consumers.kafka_io.wire import decode_profile, encode_profile
 from stream_rec.erasure import Marker
 from stream_rec.events import DAY_MS
-from stream_rec.profiles.profile import Profile
+from stream_rec.profiles.profile import Listing, Profile
 from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
-from stream_rec.step import MAX_SCENARIOS_OF_A_USER, Arrival, Context, Step, step
+from stream_rec.step import (
+    MAX_LISTS_AT_ONCE,
+    MAX_SCENARIOS_OF_A_USER,
+    Arrival,
+    Context,
+    Step,
+    step,
+)
 from tests.agreement import decayed_error, profile_differences, statistics_differences
 from tests.oracle import fold
 from tests.shop_log import FIRST_MS, Shape, logged, partition_of, random_log, tiny_replica
@@ -88,6 +95,61 @@ def test_the_same_event_id_has_no_second_effect_in_one_batch_or_in_the_next() ->
     assert dict(result.outcomes) == {(REVIEWS, "duplicate"): 1}
     assert (result.lists, result.profiles, result.facts) == ([], {}, None)
     assert bench.profiles[0, "ann"] is before
+
+
+@pytest.mark.parametrize(
+    ("said", "signals", "heard"),
+    [
+        ({"rating": 1}, {}, False),
+        ({"rating": 2.9}, {}, False),
+        ({"rating": 3}, {}, True),
+        ({"rating": 5, "text": "Terrible, it broke. Do not buy."}, {}, True),
+        ({"rating": 2}, {"rating_neutral": 1.5}, True),
+        ({"text": "Terrible, it broke. Awful, useless junk."}, {}, False),
+        ({"text": "Terrible, it broke. Awful, useless junk."}, {"review_text": False}, True),
+        ({"text": "Not the best one."}, {}, True),
+        ({}, {}, True),
+    ],
+)
+def test_what_speaks_against_an_item_counts_for_its_user_alone(
+    said: dict[str, Any], signals: dict[str, object], heard: bool
+) -> None:
+    bench = Bench()
+    bench.replica.put_policy("*", 0, {"signals": signals})
+    bench.take(bench.arrival(item_id="i1"))
+    result = bench.take(bench.arrival(kind="review", item_id="i3", **said))
+    assert dict(result.outcomes) == {(REVIEWS, "applied"): 1}
+    known = bench.replica.statistics
+    assert known.counts[known.items.add("i3")] == heard
+    assert known.links.row(known.items.add("i1")) == (
+        {known.items.add("i3"): 2048} if heard else {}
+    )
+    assert bench.profiles[0, "ann"].times("i3") == 1
+    (made,) = result.lists
+    assert "i3" not in {item.item_id for item in made[1].items}
+
+
+def test_users_with_many_scenarios_do_not_hold_a_batch_up() -> None:
+    """Forty events may ask for 2,560 lists; what is too much is owed, own scenarios never are."""
+    bench, users = Bench(), 40
+    names = [f"s{number}" for number in range(MAX_SCENARIOS_OF_A_USER)]
+    for number in range(users):
+        lists = {name: Listing(3, 0) for name in names}
+        bench.profiles[0, f"u{number}"] = Profile(f"u{number}", lists=lists)
+    batch = [bench.arrival(f"u{number}", scenario=names[-1]) for number in range(users)]
+    result = bench.take(*batch)
+    assert MAX_LISTS_AT_ONCE <= len(result.lists) <= MAX_LISTS_AT_ONCE + users
+    assert {made.user_id for _, made in result.lists if made.scenario == names[-1]} == {
+        f"u{number}" for number in range(users)
+    }
+    owed = [
+        (user, scenario)
+        for (_, user), profile in bench.profiles.items()
+        for scenario, listing in profile.lists.items()
+        if listing.owed
+    ]
+    assert len(owed) + len(result.lists) == users * len(names)
+    assert all(bench.profiles[0, user].lists[scenario].version == 3 for user, scenario in owed)
 
 
 def test_an_event_is_late_only_against_the_newest_time_of_its_own_partition() -> None:

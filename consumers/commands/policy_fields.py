@@ -142,7 +142,8 @@ WORDS: dict[str, str] = {
     "pushes away what the item resembles; `other` is for types that are not named.",
     "signals.late_days": "Events older than the newest of their partition by more than this have "
     "no effect (outcome `late`). null: none is late.",
-    "signals.rating_neutral": "The rating that says neither good nor bad; two steps off is all.",
+    "signals.rating_neutral": "The rating that says neither good nor bad; two steps off is all. "
+    "What is rated below it counts for its user alone.",
     "signals.review_text": "Whether the words of reviews count beside their ratings.",
     "signals.negative_review": "After a bad review: offer alternatives that meet the same need, or "
     "keep away from what resembles the item.",

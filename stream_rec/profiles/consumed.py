@@ -46,6 +46,16 @@ class Consumed(msgspec.Struct, frozen=True, array_like=True, gc=False):
         _set(bits, np.frombuffer(more, _HASH))
         return Consumed(b"", bits.tobytes())
 
+    def grew_to(self, after: "Consumed", item: int) -> bool:
+        """Say whether `after`, this set with an item added, has more than this one had.
+
+        A filter that cannot tell says no.
+        """
+        if not self.bloom:
+            return after is not self
+        full = int.from_bytes(self.bloom).bit_count() > SATURATED * BLOOM_BITS
+        return not full and not bool(self.holds(np.array([item], np.uint64))[0])
+
     def hashes(self) -> np.ndarray:
         """Return the sorted hashes, uint64 (items,); empty once the filter has taken over."""
         return np.frombuffer(self.exact, _HASH)

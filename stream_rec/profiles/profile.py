@@ -3,12 +3,15 @@
 The fold commutes: a profile depends on which events were applied, not on the order in which two
 topics delivered them. So history is ordered by (timestamp, topic, offset) and sums are integers.
 The exceptions are named: the dedupe window and `last_event_id` follow the order of arrival, and so
-does which events of a user who is faster than anybody reads count for others.
+does which events count for others of a user who is faster than anybody reads, or who comes back to
+items after more than `HISTORY` events.
 
-What one user may say of items to everybody else is bounded here: of one item, the first, second and
-fourth event among those remembered are counted; it is linked to what came before at most three
-times within `LINK_WINDOW` events; and nothing is after `MOST_AN_HOUR` events in one hour of event
-time. Knows no policy and no catalogue: what an event is worth is decided when a profile is read.
+What one user may say of items to everybody else is bounded here. An event is quiet, which means
+that it neither counts nor links, when it speaks against its item, after `MOST_AN_HOUR` events in
+one hour of event time, and on an item taken before once more happened than is remembered. Of one
+item, the first, second and fourth of the others are counted, and it is linked to what came before
+at most three times within `LINK_WINDOW` events.
+Knows no policy and no catalogue: what an event is worth is decided when a profile is read.
 """
 
 from bisect import bisect
@@ -46,7 +49,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rating: float | None = None
     sentiment: float | None = None
     phrase: str | None = None
-    quiet: bool = False  # beyond what a user may say in an hour
+    quiet: bool = False  # says nothing of its item to others
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -57,6 +60,11 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def consuming(self) -> bool:
         """Whether the user took the item, liked or not."""
         return self.event_type not in NOT_CONSUMING
+
+    @property
+    def telling(self) -> bool:
+        """Whether it says something of its item to everybody else."""
+        return self.event_type not in NOT_CONSUMING and not self.quiet
 
 
 class Listing(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -103,6 +111,10 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Return how often the user is remembered to have consumed an item."""
         return sum([past.item_id == item_id and past.consuming for past in self.history])
 
+    def told(self, item_id: str) -> int:
+        """Return how often the user is remembered to have said something of an item to others."""
+        return sum([past.item_id == item_id and past.telling for past in self.history])
+
     def knows(self, event_id: str) -> bool:
         """Whether an event of this id is among the last 128 applied."""
         mark = _mark(event_id)
@@ -113,10 +125,14 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was read out of a review's words, if it has any: sentiment in [-1, 1] and one phrase."""
+    """What was read out of a review's words, if it has any: sentiment in [-1, 1] and one phrase.
+
+    `against`: its rating, or else its words, speak against the item.
+    """
 
     sentiment: float | None = None
     phrase: str | None = None
+    against: bool = False
 
 
 NOTHING_READ = Reading()
@@ -143,20 +159,21 @@ def fold(
         event: What happened.
         topic: 0 for clicks, 1 for reviews; with the offset it orders events of one time.
         offset: The record's offset in its topic.
-        reading: What the words of the event say.
+        reading: What its rating and its words say.
     """
     consuming, hashed, sentiment = event.consuming, item_hash(event.item_id), reading.sentiment
     hour = max(profile.hour, event.timestamp // HOUR_MS)
     said = profile.said if hour == profile.hour else 0
-    quiet = consuming and said >= MOST_AN_HOUR
     consumed = profile.consumed.added(hashed) if consuming else profile.consumed
+    # A set that grew did not hold the item; only one that did, or a filter, is worth a search.
+    is_new = consuming and profile.consumed.grew_to(consumed, hashed)
+    again = not is_new and profile.events_applied >= HISTORY
+    quiet = consuming and (again or reading.against or said >= MOST_AN_HOUR)
     interaction = Interaction(
         event.timestamp, topic, offset, event.item_id, event.event_type, event.scenario,
         event.rating, reading.sentiment, reading.phrase, quiet,
     )  # fmt: skip
-    # A set that grew did not hold the item; only one that did, or a filter, is worth a search.
-    is_new = consumed is not profile.consumed and not consumed.bloom
-    counted = consuming and not quiet and (is_new or profile.times(event.item_id) in COUNTED)
+    counted = consuming and not quiet and (is_new or profile.told(event.item_id) in COUNTED)
     history = profile.history
     links: list[LinkRow] = []
     if event.event_type != "impression":
@@ -204,18 +221,21 @@ def _inserted(
 
 
 def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRow]:
-    """Link an event to what came before, unless its item came there too often to say it again.
+    """Link a telling event to those before, unless its item came there too often to say it again.
 
     That depends on the same window as the sources, so a late event takes back exactly what was
-    said without it.
+    said without it. The quiet take their places in the window and are no sources.
     """
     if history[place].quiet:
         return []
     sources: list[str] = []
+    seen = 0
     for past in reversed(history[:place]):
         if past.event_type not in NOT_CONSUMING:
-            sources.append(past.item_id)
-            if len(sources) == LINK_WINDOW:
+            seen += 1
+            if not past.quiet:
+                sources.append(past.item_id)
+            if seen == LINK_WINDOW:
                 break
     target = history[place].item_id
     return [] if sources.count(target) >= MOST_LINKED else [(sign, target, sources)]

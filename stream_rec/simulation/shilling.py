@@ -16,6 +16,9 @@ Record = dict[str, Any]
 Profile = Literal["random", "average", "bandwagon", "nuke", "flood", "crowd"]
 
 
+WINDOW = 0.3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
     """`share` of the honest users' number attack `target`, within the last `window` of the stream.
@@ -30,7 +33,7 @@ class Attack:
     profile: Profile
     target: str
     share: float = 0.01
-    window: float = 0.3
+    window: float = WINDOW
     seed: int = 0
 
 

@@ -82,3 +82,15 @@ def test_probes_lie_inside_of_the_filter() -> None:
     positions = probes(array([0, 1, 2**64 - 1, 2**32, 2**63]))
     assert positions.shape == (5, PROBES)
     assert ((positions >= 0) & (positions < BLOOM_BITS)).all()
+
+
+def test_a_set_knows_what_is_new_to_it_until_its_filter_is_full() -> None:
+    consumed = Consumed()
+    for number in range(3 * EXACT):
+        item = item_hash(f"i{number}")
+        after = consumed.added(item)
+        assert consumed.grew_to(after, item)
+        assert not after.grew_to(after.added(item), item)
+        consumed = after
+    full = Consumed(b"", b"\xff" * (BLOOM_BITS // 8))
+    assert not full.grew_to(full.added(1), 1)
