@@ -14,6 +14,7 @@ from stream_rec.errors import InvalidRecord
 
 MAX_LABELS = 32
 MAX_DIMENSION = 4096
+MAX_VECTORS = 8
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +138,7 @@ def _flag(value: Any) -> bool:
 
 
 def _vectors(value: Any) -> dict[str, list[float]]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or len(value) > MAX_VECTORS:
         raise TypeError
     vectors: dict[str, list[float]] = {}
     for name, vector in value.items():

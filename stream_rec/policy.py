@@ -15,6 +15,7 @@ from stream_rec.errors import InvalidPolicy, InvalidRecord
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Weight = Annotated[float, Meta(ge=-10.0, le=10.0)]
 Label = Annotated[str, Meta(min_length=1, max_length=256)]
+Price = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,8 +81,8 @@ class Where(_Part, frozen=True):
     brand: Label | None = None
     item_id: Label | None = None
     available: bool | None = None
-    price_above: float | None = None
-    price_below: float | None = None
+    price_above: Price | None = None
+    price_below: Price | None = None
     older_than_days: Annotated[float, Meta(ge=0, le=36500)] | None = None
     newer_than_days: Annotated[float, Meta(ge=0, le=36500)] | None = None
 
@@ -166,7 +167,7 @@ class EffectivePolicy(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
-def parse_policy(value: bytes) -> dict[str, Any]:
+def parse_policy(value: bytes | None) -> dict[str, Any]:
     """Read and validate one layer of policy; return it as it was written.
 
     Raises:
@@ -176,6 +177,9 @@ def parse_policy(value: bytes) -> dict[str, Any]:
     Traceback (most recent call last):
     stream_rec.errors.InvalidPolicy: Expected `int` >= 1 - at `$.list.size`
     """
+    if value is not None and len(value) > MAX_PATCH_BYTES:
+        msg = f"{len(value)} bytes exceed the bound of {MAX_PATCH_BYTES}"
+        raise InvalidPolicy(msg)
     try:
         patch = fields.decode_object(value)
     except InvalidRecord as error:
@@ -276,4 +280,6 @@ class Policies:
         return dict(self._layers)
 
 
+# An accepted policy is written again, with who and when, and must fit a record of the broker.
+MAX_PATCH_BYTES = 262_144
 _MAX_CACHED = 10_000

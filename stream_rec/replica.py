@@ -65,7 +65,9 @@ class Replica:
         else:
             self._awaiting[row] = hashed
         for name, vector in item.vectors.items():
-            self._put_vector(f"modality:{name}", row, np.asarray(vector, np.float32))
+            table = f"modality:{name}"
+            if table in self.vectors or len(self.vectors) < MAX_TABLES:
+                self._put_vector(table, row, np.asarray(vector, np.float32))
 
     def withdraw_item(self, item_id: str) -> None:
         """Take an item out of the catalogue; what is known of its past stays."""
@@ -174,3 +176,5 @@ class Replica:
 
 
 NO_TEXT = text_hash("")
+# Each takes a row for every item: names that producers invent must not cost without end.
+MAX_TABLES = 8

@@ -3,8 +3,10 @@
 `make fuzz` runs the same for longer, and guided by coverage.
 """
 
+import json
 from collections import Counter
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from stream_rec.profiles.profile import Profile
 from stream_rec.publish import Ledger
 from stream_rec.step import Arrival, Context, step
 from tests.fuzzing import DECODERS, WHOLE_BODIES, Decoder, judge, mutants
+from tests.poison import poisoned
 from tests.shop_log import tiny_replica
 
 INPUTS = 100_000
@@ -44,6 +47,23 @@ def test_a_decoder_returns_or_gives_a_reason_whatever_it_is_given(decoder: Decod
     assert read[False] > EACH, "the changes break nothing"
     assert read[True] > 0, "the changes break everything"
     assert all(judge(decoder, value) for value in decoder.seeds())
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda decoder: decoder.name)
+def test_the_whole_poison_corpus_goes_through_every_decoder(decoder: Decoder) -> None:
+    refused = 0
+    for seed in decoder.seeds():
+        for value in poisoned(_record(seed)).values():
+            refused += value is not None and not judge(decoder, value)
+    assert refused > len(WHOLE_BODIES) / 2, "poison that everybody takes is none"
+
+
+def _record(seed: bytes) -> dict[str, Any]:
+    """Return a seed's fields; of what is no JSON the bodies alone are poison."""
+    try:
+        return dict(json.loads(seed))
+    except ValueError:
+        return {}
 
 
 @given(st.binary(max_size=200))

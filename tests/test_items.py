@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rec.errors import InvalidRecord
-from stream_rec.items import MAX_DIMENSION, MAX_LABELS, Item, item_text, parse_item, text_hash
+from stream_rec.items import (
+    MAX_DIMENSION,
+    MAX_LABELS,
+    MAX_VECTORS,
+    Item,
+    item_text,
+    parse_item,
+    text_hash,
+)
 from tests.poison import poisoned
 
 # The example of the public contract, word for word.
@@ -159,3 +167,11 @@ def test_any_optional_fields_give_an_item(record: dict[str, object]) -> None:
         assert "JSON" in item.reason
     else:
         assert item.item_id == "i9"
+
+
+def test_more_vectors_than_an_item_may_have_are_kept_and_not_read() -> None:
+    many = {f"name-{number}": [1.0] for number in range(MAX_VECTORS + 1)}
+    value = msgspec.json.encode({"item_id": "i", "vectors": many})
+    item = parse_item(value, key=b"i")
+    assert item.vectors == {}
+    assert item.properties == {"vectors": many}

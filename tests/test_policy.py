@@ -4,7 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rec.errors import InvalidPolicy
-from stream_rec.policy import Block, Boost, Pin, Policies, Policy, Where, parse_policy, policy_of
+from stream_rec.policy import (
+    MAX_PATCH_BYTES,
+    Block,
+    Boost,
+    Pin,
+    Policies,
+    Policy,
+    Where,
+    parse_policy,
+    policy_of,
+)
 from tests.poison import poisoned
 
 # The example of the public contract, word for word.
@@ -194,3 +204,17 @@ def test_no_two_policies_share_mutable_weights() -> None:
     first = policy_of()
     first.signals.weights["click"] = 9.0
     assert policy_of().signals.weights["click"] == 1.0
+
+
+def test_a_policy_too_long_to_be_written_again_is_refused() -> None:
+    rule = {"do": "block", "where": {"tag": "t" * 200}}
+    value = msgspec.json.encode({"rules": [rule] * 1000})
+    assert parse_policy(value)["rules"][0] == rule
+    longer = value + b" " * (MAX_PATCH_BYTES + 1 - len(value))
+    with pytest.raises(InvalidPolicy, match="exceed the bound"):
+        parse_policy(longer)
+
+
+def test_a_price_that_no_item_can_have_is_out_of_bounds() -> None:
+    with pytest.raises(InvalidPolicy, match=r"<= 1000000000000000"):
+        parse_policy(b'{"rules": [{"do": "block", "where": {"price_above": 1e300}}]}')

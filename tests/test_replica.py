@@ -4,7 +4,7 @@ import pytest
 from stream_rec.errors import InvalidPolicy
 from stream_rec.experts.views import TEXT
 from stream_rec.items import Item, item_text, text_hash
-from stream_rec.replica import Replica
+from stream_rec.replica import MAX_TABLES, Replica
 
 VECTOR = np.eye(4, dtype=np.float32)[0]
 
@@ -86,6 +86,21 @@ def test_each_modality_keeps_the_length_that_came_first() -> None:
     assert replica.vectors["modality:image"].dimension == 2
     assert replica.vectors["modality:audio"].dimension == 3
     assert not replica.vectors["modality:image"].present[replica.items.row("b")]
+
+
+def test_names_of_modalities_that_producers_invent_are_bounded() -> None:
+    replica = Replica()
+    for number in range(100):
+        vectors = {f"name-{number}": [1.0, 0.0]}
+        replica.put_item(Item(item_id=f"i{number}", vectors=vectors))
+    assert len(replica.vectors) == MAX_TABLES
+    replica.put_item(Item(item_id="late", vectors={"name-0": [0.0, 1.0]}))
+    row = replica.items.row("late")
+    assert replica.vectors["modality:name-0"].matrix[row].any()
+    hashed = text_hash("A monitor")
+    replica.put_item(Item(item_id="monitor", title="A monitor"))
+    replica.put_text_vector("monitor", hashed, np.array([1.0, 0.0], np.float32))
+    assert TEXT in replica.vectors, "texts always have their table"
 
 
 def test_an_invalid_policy_changes_nothing_and_a_valid_one_names_its_scenario() -> None:

@@ -130,8 +130,10 @@ def seal(
         for topic, offset in ledger.next_offsets.items():
             offsets[TopicPartition(topic, number)] = offset
     if outbox.facts is not None:
-        value = outbox.facts.to_bytes()
-        records.append(Outgoing(topic=topics.statistics, partition=0, key=None, value=value))
+        records += [
+            Outgoing(topic=topics.statistics, partition=0, key=None, value=value)
+            for value in outbox.facts.parts(MOST_FACTS_BYTES)
+        ]
     records += [dead_letter_record(x, limit=limits[x.topic]) for x in outbox.letters]
     records += outbox.records
     return Sealed(
@@ -197,3 +199,7 @@ def _letter(letter: step.DeadLetter) -> DeadLetter:
         error=type(error).__name__,
         reason=error.reason,
     )
+
+
+# Brokers take a record of one megabyte unless told otherwise; late events of long names fill more.
+MOST_FACTS_BYTES = 524_288

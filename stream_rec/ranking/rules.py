@@ -63,12 +63,15 @@ class CompiledRules:
         return blocked
 
     def log_factors(self, rows: NDArray[np.int32], *, now_ms: int) -> NDArray[np.float32]:
-        """Return the logarithm of what multiplies each row's score; factors of rules multiply."""
+        """Return the logarithm of what multiplies each row's score.
+
+        Factors of rules multiply, as far as a score stays a number.
+        """
         factors = self.log_factor[rows]
         for rule in self.timed:
             if rule.log_factor is not None:
                 factors += rule.log_factor * self._meant(rule, rows, now_ms)
-        return factors
+        return np.clip(factors, -_MOST_LOG_FACTOR, _MOST_LOG_FACTOR)
 
     def pinned(self, *, now_ms: int) -> list[PinnedItem]:
         """Return the pins in force that no rule blocks, by rank."""
@@ -193,4 +196,5 @@ def _carrying(labels: Labels, name: str, capacity: int) -> NDArray[np.bool_]:
 
 
 _KEPT = 256
+_MOST_LOG_FACTOR = 30.0
 LIVE_DAYS = 7  # a stream whose newest event is older than this is a replay

@@ -4,7 +4,7 @@ Columns with items coded by a dictionary of their own, so a record means the sam
 Knows nothing of rows, topics or what is made of the facts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -61,6 +61,37 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
             raise StateRejected(msg) from error
         facts.check()
         return facts
+
+    def parts(self, most: int) -> Iterator[bytes]:
+        """Encode as records of at most `most` bytes each, unless a single row takes more.
+
+        Whoever folds all of them in any order has folded these facts.
+        """
+        record = self.to_bytes()
+        if len(record) <= most or max(len(self.item), len(self.target)) < 2:
+            yield record
+            return
+        events, rows = len(self.item), len(self.target)
+        yield from self._cut(slice(0, events // 2), slice(0, rows // 2)).parts(most)
+        yield from self._cut(slice(events // 2, events), slice(rows // 2, rows)).parts(most)
+
+    def _cut(self, events: slice, rows: slice) -> "Facts":
+        """Return some events and some rows, with no more items than they name."""
+        item, target, sources = self.item[events], self.target[rows], self.sources[rows]
+        used = np.unique(np.concatenate((item, target, sources[sources >= 0])))
+        code = np.full(len(self.items) + 1, -1, np.int32)  # the last stands for -1, no source
+        code[used] = np.arange(len(used), dtype=np.int32)
+        return Facts(
+            worker=self.worker,
+            items=[self.items[place] for place in used.tolist()],
+            item=code[item],
+            timestamp=self.timestamp[events],
+            rating=self.rating[events],
+            first=self.first[events],
+            target=code[target],
+            sign=self.sign[rows],
+            sources=code[sources],
+        )
 
     def check(self) -> None:
         """Check that columns agree, before compiled code indexes by them.

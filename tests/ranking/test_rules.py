@@ -94,6 +94,17 @@ def test_a_factor_multiplies_and_factors_of_several_rules_multiply(replica: Repl
     assert found["monitor-0"] == 1.0
 
 
+def test_the_most_factors_that_a_policy_may_hold_leave_scores_that_are_numbers(
+    replica: Replica,
+) -> None:
+    up = {"do": "boost", "factor": 1000, "where": {"item_id": "novel-1"}}
+    down = {"do": "boost", "factor": 1e-300, "where": {"item_id": "novel-2"}}
+    found = factors(replica, *[up] * 500, *[down] * 500)
+    assert np.isfinite(list(found.values())).all()
+    assert found["novel-1"] > 1e12
+    assert 0 < found["novel-2"] < 1e-12
+
+
 def test_age_is_counted_from_now_to_the_end_of_the_day_it_names(replica: Replica) -> None:
     older = {"do": "block", "where": {"category": "novel", "older_than_days": 11}}
     assert blocked(replica, older) == {"novel-2", "novel-3"}

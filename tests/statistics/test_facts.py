@@ -6,6 +6,8 @@ import pytest
 
 from stream_rec.errors import StateRejected
 from stream_rec.statistics.facts import SOURCES, Facts, FactsBuilder
+from stream_rec.statistics.item_index import ItemIndex
+from stream_rec.statistics.statistics import Statistics
 
 
 def _facts() -> Facts:
@@ -56,3 +58,34 @@ def test_a_record_of_another_format_is_refused() -> None:
     record = msgspec.msgpack.decode(_facts().to_bytes()) | {"format": 99}
     with pytest.raises(StateRejected, match="format 99"):
         Facts.from_bytes(msgspec.msgpack.encode(record))
+
+
+@pytest.mark.parametrize("most", [1, 400, 3_000, 1_000_000])
+def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
+    rng, builder = np.random.default_rng(7), FactsBuilder()
+    names = [f"{number}-{chr(0x1F600) * 20}" for number in range(30)]
+    for number in range(40):
+        own = [names[place] for place in rng.integers(len(names), size=24).tolist()]
+        rating = None if number % 3 else float(number % 5)
+        builder.add(own[0], 1_000 * number, rating, number % 7 == 0, [(1, own[0], own[1:20])])
+        builder.link([(-1, own[20], own[21:])])
+    facts = builder.build("w")
+    records = list(facts.parts(most))
+    assert len(records) > 1 or most == 1_000_000
+    parts = [Facts.from_bytes(record) for record in records]
+    assert all(
+        len(record) <= most or len(part.target) < 2
+        for record, part in zip(records, parts, strict=True)
+    )
+    whole, cut = Statistics(ItemIndex()), Statistics(ItemIndex())
+    whole.fold(facts)
+    for part in parts[::-1]:
+        cut.fold(part)
+    for name in names:
+        row, other = whole.items.add(name), cut.items.add(name)
+        assert whole.counts[row] == cut.counts[other]
+        assert whole.first_counts[row] == cut.first_counts[other]
+        assert whole.rating_sum[row] == cut.rating_sum[other]
+        linked = {cut.items.ids[to]: weight for to, weight in cut.links.row(other).items()}
+        expected = {whole.items.ids[to]: weight for to, weight in whole.links.row(row).items()}
+        assert linked == expected
