@@ -2,8 +2,8 @@
 
 import json
 
-# Other tests of this session send records that cannot be used.
-OF_OTHER_TESTS = {"unusable_events"}
+# Other tests of this session send records that cannot be used, and events on items of no catalogue.
+OF_OTHER_TESTS = {"unusable_events", "unknown_items"}
 
 
 def test_a_running_installation_is_sound(installation, stream_rec):

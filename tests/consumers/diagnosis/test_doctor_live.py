@@ -281,6 +281,7 @@ def test_the_command_says_what_is_wrong_and_ends_with_1(
     shop: Installation, stream_rec: Callable[..., object]
 ) -> None:
     shop.make()
+    shop.list_items("i1")
     shop.send("u1", place=lambda key: 1 - default_partition(key, 2))
     shop.producer.flush()
     options = ("--bootstrap-servers", shop.settings.bootstrap_servers)
