@@ -1,10 +1,10 @@
 """The trainer as one of several processes, started by `torchrun`: the first learns, all train.
 
-    torchrun --standalone --max-restarts 9 --nproc-per-node 2 -m consumers.cli trainer [OPTIONS]
+    torchrun --standalone --nproc-per-node 2 -m consumers.cli trainer [OPTIONS]
 
 The first process does what a lone trainer does. The others talk to no broker: they load the same
 model and train in step with whatever the first one hands out. When one dies, all end and torchrun
-starts them again; an interrupted round is tried once more.
+ends with 1; after the next start an interrupted round is tried once more.
 """
 
 import logging

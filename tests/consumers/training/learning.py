@@ -109,6 +109,11 @@ class Learning:
         """Whether an incarnation has been told of the crash asked for last."""
         return not (self.settings.data_dir / "crash-at-trainer").exists()
 
+    def wait_stopped(self, within_s: float) -> None:
+        """Wait until the supervisor has given up and stopped everything."""
+        self._thread.join(within_s)
+        assert not self._thread.is_alive(), self.last_lines()
+
     def wait(self, condition: Callable[[], Any], within_s: float, what: str) -> Any:
         """Wait for something to be true and return it."""
         until = time.monotonic() + within_s
@@ -241,7 +246,7 @@ class Learning:
         folder.mkdir(parents=True, exist_ok=True)
         command = own_command()
         if name == "trainer" and self._trainers > 1:
-            together = ("--standalone", "--max-restarts", "3", f"--nproc-per-node={self._trainers}")
+            together = ("--standalone", f"--nproc-per-node={self._trainers}")
             entry = ("-m", "torch.distributed.run", *together, "-m", "consumers.cli")
             command = (sys.executable, *entry)
         return Child(

@@ -13,7 +13,7 @@ from consumers.training.company import Company, company_of
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.errors import ConfigurationError
 from stream_rec.language_model.backbone import Backbone
-from tests.consumers.training.learning import Learning
+from tests.consumers.training.learning import Learning, bundles
 
 SOON_S = 240.0
 
@@ -79,21 +79,21 @@ def test_two_processes_train_one_adapter_and_learning_goes_on_when_one_is_killed
 
     learning.write(adapter, state="rejected", reason="by the test")
     os.kill(pid_of_second(learning.settings), signal.SIGKILL)
-    again = "process 0 of 2 trains with the others"
-    learning.wait(
-        lambda: sum(again in line for line in learning.lines) == 2, SOON_S, "not started again"
-    )
-    learning.send_events(range(160, 300))
-    following = learning.wait(
-        lambda: next(
-            (
-                made
-                for made in learning.told().versions.values()
-                if made.kind == "adapter" and made.version > adapter.version
+    learning.wait_stopped(SOON_S)  # the first one does not go on alone
+    assert all(path.name.isdecimal() for path in bundles(learning.settings))
+    with Learning(learning.settings, trainers=2) as again:
+        again.wait_ready(SOON_S)
+        again.send_events(range(160, 300))
+        following = again.wait(
+            lambda: next(
+                (
+                    made
+                    for made in again.told().versions.values()
+                    if made.kind == "adapter" and made.version > adapter.version
+                ),
+                None,
             ),
-            None,
-        ),
-        SOON_S,
-        "learning does not go on",
-    )
+            SOON_S,
+            "learning does not go on",
+        )
     assert following.metrics["lora_processes"] == 2
