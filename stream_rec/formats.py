@@ -179,6 +179,22 @@ FORMATS: Mapping[str, Format] = {
         changes=("model, hash of the text, float16 values",),
         constant="consumers.kafka_io.wire:StoredVector.format",
     ),
+    "refinement": Format(
+        title="what the encoder read in a review",
+        place="internal.refinements",
+        encoding="msgpack",
+        changes=("user, item and offset of the review, sentiment, and what was understood",),
+        constant="stream_rec.profiles.refinement:Refinement.format",
+        newer="skip",
+    ),
+    "reader": Format(
+        title="what the encoder has learned of reviews",
+        place="DIR/encoder-N/reviews.state",
+        encoding="msgpack",
+        changes=("positions, the word model, and the heads by text version",),
+        constant="consumers.encoding.reader_state:ReaderState.format",
+        remedy="start that version or a newer one again, or remove the file: it is learned anew",
+    ),
     "audit": Format(
         title="a line of the audit",
         place="audit",

@@ -55,6 +55,7 @@ class Signals(_Part, frozen=True):
     late_days: Annotated[float, Meta(gt=0, le=36500)] | None = None
     rating_neutral: Annotated[float, Meta(ge=-1e6, le=1e6)] = 3.0
     review_text: bool = True
+    topics: Annotated[tuple[Label, ...], Meta(max_length=200)] = ()
     negative_review: Literal["alternatives", "avoid"] = "alternatives"
 
     def weight(self, event_type: str) -> float:

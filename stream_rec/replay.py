@@ -241,7 +241,7 @@ def _parsed(batch: Sequence[Arrival]) -> Iterator[Event | None]:
 
 def event_of_arrival(arrival: Arrival) -> Event | None:
     """Return the first event of a record, in any dialect; None for what is none or unreadable."""
-    if arrival.kind == "erasure":
+    if arrival.kind == "erasure" or arrival.kind == "refinement":
         return None
     try:
         return parse_events(

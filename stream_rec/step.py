@@ -4,6 +4,7 @@
     parse      bytes -> events, or a dead letter with its reason
     fold       each event into its user's profile: applied, duplicate, late or erased
     learn      the re-ranker, from profiles and statistics as they were before the batch
+    refine     reviews folded earlier by what the encoder has read in them since
     count      the batch's facts into the item statistics
     rank       every touched user's lists, made from the state after the batch
 
@@ -41,19 +42,21 @@ from stream_rec.profiles.profile import (
     Reading,
     fold,
 )
+from stream_rec.profiles.refinement import Refinement, refined
 from stream_rec.publish import Due, Ledger, publish
-from stream_rec.ranking.scoring import Example, learn
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts, FactsBuilder
+from stream_rec.taught import Taught, teach
 from stream_rec.toplist import TopList
 
-Outcome = Literal["applied", "duplicate", "late", "erased", "dead_lettered"]
+# Of events and erasures; the last two are of refinements.
+Outcome = Literal["applied", "duplicate", "late", "erased", "dead_lettered", "refined", "unused"]
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record as it came: `append_ms` is when the broker took it."""
 
-    kind: Kind | Literal["erasure"]
+    kind: Kind | Literal["erasure", "refinement"]
     topic: str
     partition: int
     offset: int
@@ -61,6 +64,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    refinement: Refinement | None = None  # None: torn. Its review is in the batch or was before
 
 
 class Profiles(Protocol):
@@ -129,15 +133,19 @@ def step(
 ) -> Step:
     """Fold one batch and rank everyone it touched; records of one partition come in their order.
 
-    Erasures are taken first: nobody waits to be forgotten for what is folded in the same batch.
+    Erasures are taken first: nobody waits to be forgotten for what is folded in the same batch;
+    refinements last, so that they find their reviews.
     """
     folding = _Folding(replica, profiles, context, Step(ledgers=dict(ledgers)))
-    for arrival in sorted(batch, key=lambda arrival: arrival.kind != "erasure"):
+    for arrival in sorted(batch, key=lambda arrival: _TURN.get(arrival.kind, 1)):
         folding.take(arrival)
     folding.close()
     result = folding.result
     result.taken = folding.examples
-    _learn(replica, folding.examples, context, result)
+    result.learnable = len(folding.examples)
+    result.learned = teach(
+        replica, folding.examples, most=context.examples, rng=context.rng, now_ms=context.now_ms
+    )
     if not folding.facts.empty:
         result.facts = folding.facts.build(context.worker)
         replica.statistics.fold(result.facts)
@@ -148,10 +156,6 @@ def step(
     result.lists = made.lists
     result.profiles |= made.profiles
     return result
-
-
-# A consuming event, its user's profile before it, and the policy of its scenario.
-_Taught = tuple[Profile | None, Event, Policy]
 
 
 class _Counted:
@@ -186,7 +190,7 @@ class _Folding:
     ) -> None:
         self.replica, self.profiles, self.context, self.result = replica, profiles, context, result
         self.facts = FactsBuilder()
-        self.examples: list[_Taught] = []
+        self.examples: list[Taught] = []
         self.touched: dict[tuple[int, str], dict[str, None]] = {}
         self.counted: dict[int, _Counted] = {}
 
@@ -199,6 +203,8 @@ class _Folding:
         try:
             if arrival.kind == "erasure":
                 outcome = self._forget(arrival, counted)
+            elif arrival.kind == "refinement":
+                outcome = self._refine(arrival)
             else:
                 events = self._parsed(arrival)
                 outcomes = [self._apply(event, arrival, counted.newest_ms) for event in events]
@@ -246,6 +252,19 @@ class _Folding:
         self.replica.forget_user(erasure.user_id, done.scenarios)
         counted.erased_at = max(counted.erased_at, self.context.now_ms)
         return "applied"
+
+    def _refine(self, arrival: Arrival) -> Outcome:
+        """Enter what the encoder read, and have the user's lists made again where it says more."""
+        if (said := arrival.refinement) is None:
+            return "unused"
+        place = (arrival.partition, said.user_id)
+        profile = self._known(place)
+        after = None if profile is None else refined(profile, said)
+        if after is None:
+            return "unused"
+        self.result.profiles[place] = after
+        self.touched.setdefault(place, {})
+        return "refined"
 
     def _known(self, place: tuple[int, str]) -> Profile | None:
         found = self.result.profiles.get(place)
@@ -330,28 +349,6 @@ class _Folding:
         return Reading(opinion, telling_phrase(text, side=side) if text else None, against)
 
 
-def _learn(replica: Replica, taught: list[_Taught], context: Context, result: Step) -> None:
-    """Teach the re-ranker from a uniform sample of the batch's events."""
-    result.learnable = len(taught)
-    if len(taught) > context.examples:
-        chosen = context.rng.choice(len(taught), context.examples, replace=False)
-        taught = [taught[place] for place in sorted(chosen.tolist())]
-    result.learned = len(taught)
-    examples = [
-        Example(
-            profile=profile,
-            scenario=event.scenario,
-            policy=policy,
-            item_id=event.item_id,
-            timestamp=event.timestamp,
-        )
-        for profile, event, policy in taught
-    ]
-    now_ms = replica.statistics.newest_ms or context.now_ms
-    for served, places in replica.groups([example.scenario for example in examples]):
-        learn(served, [examples[place] for place in places], now_ms=now_ms)
-
-
 def _due(
     replica: Replica,
     touched: Mapping[tuple[int, str], Mapping[str, None]],
@@ -394,3 +391,4 @@ _TOPIC_ORDER: dict[str, int] = {"click": 0, "review": 1}
 # Words alone, in [-1, 1], must be this plain to speak against an item: a model has read them.
 STRONGLY_AGAINST = -0.5
 _AGAINST = Reading(against=True)
+_TURN: dict[str, int] = {"erasure": 0, "refinement": 2}

@@ -91,6 +91,8 @@ def list_differences(lists: Iterable[TopList | Gone], fold: Fold) -> list[str]:
             elif made_last.lineage.events_applied != events:
                 knows = made_last.lineage.events_applied
                 wrong.append(f"{scenario}/{user_id}: knows {knows} of {events} events")
+            elif expected.refined_at > made_last.lineage.offsets.get(REFINEMENTS, (0, -1))[1]:
+                wrong.append(f"{scenario}/{user_id}: made before the last refinement")
     return wrong
 
 
@@ -121,8 +123,18 @@ def _of_user(profile: Profile, expected: Expected) -> Iterable[str]:
         yield f"ratings {ratings}, not {(expected.rating_count, expected.rating_milli)}"
     if expected.history and profile.newest_ms < expected.history[-1][0]:
         yield "an older newest event"
+    refined = {
+        (past.offset, past.item_id): past.sentiment
+        for past in profile.history
+        if past.understood is not None
+    }
+    if refined != expected.refined:
+        yield f"refined {refined}, not {expected.refined}"
     if set(profile.lists) != expected.scenarios:
         yield f"lists in {sorted(profile.lists)}, not {sorted(expected.scenarios)}"
+
+
+REFINEMENTS = "internal.refinements"
 
 
 def _unequal(what: str, found: Mapping[Any, int], expected: Mapping[Any, int]) -> list[str]:

@@ -44,6 +44,7 @@ class Shell(enum.Enum):
     LEAVES_NO_MARK = enum.auto()
     LEAVES_LISTS = enum.auto()
     LEAVES_PROFILES = enum.auto()
+    REFINES_TOO_EARLY = enum.auto()
 
 
 @dataclass(slots=True)
@@ -126,12 +127,21 @@ class Worker:
         """Poll some records of the owned partitions, in any interleaving, and step over them."""
         batch: list[Arrival] = []
         for number, ledger in self.ledgers.items():
+            passed = ledger.next_offsets.get(TOPICS["review"], 0)
+            refinements: list[Arrival] = []
             for topic in self.rng.permutation(list(TOPICS.values())).tolist():
                 start = ledger.next_offsets.get(topic, 0)
                 records = [r for r in self.broker.waiting(number, topic) if r.offset >= start]
                 # Erasures are few: all would be read before the events they are about.
                 often = topic != TOPICS["erasure"] or self.rng.random() < 0.15
-                batch += records[: int(self.rng.integers(most))] if often else []
+                taken = records[: int(self.rng.integers(most))] if often else []
+                if topic == TOPICS["refinement"]:
+                    refinements = taken
+                    continue
+                batch += taken
+                if topic == TOPICS["review"] and taken:
+                    passed = taken[-1].offset + 1
+            batch += self._due(refinements, passed)
         if not batch:
             return None
         context = Context(
@@ -143,6 +153,17 @@ class Worker:
             erased=self.marker,
         )
         return stepper(self.replica, self, self.ledgers, batch, context)
+
+    def _due(self, refinements: list[Arrival], passed: int) -> list[Arrival]:
+        """Hand on refinements up to the first whose review has not been."""
+        if self.shell is Shell.REFINES_TOO_EARLY:
+            return refinements
+        early = [
+            place
+            for place, record in enumerate(refinements)
+            if record.refinement is not None and record.refinement.offset >= passed
+        ]
+        return refinements[: early[0]] if early else refinements
 
     def owed(self, now_ms: int) -> Step | None:
         """Make every list that is owed, as the idle loop does when its time has come."""

@@ -17,10 +17,21 @@ import stream_rec.step
 
 SOURCE = Path(stream_rec.step.__file__)
 # Functions that decide what is applied, once, in which order, and what is counted.
-FUNCTIONS = ("step", "take", "close", "ledger", "_forget", "_known", "_marker", "_apply", "_due")
+FUNCTIONS = (
+    "step",
+    "take",
+    "close",
+    "ledger",
+    "_forget",
+    "_refine",
+    "_known",
+    "_marker",
+    "_apply",
+    "_due",
+)
 # What the guarantees are silent about: the re-ranker, timing, bounds on names, early refusals.
 SILENT = (
-    "examples", "_learn", "at_folded", "taken", "exploration", "scenarios", "MAX_", "late",
+    "examples", "teach", "learn", "at_folded", "taken", "exploration", "scenarios", "MAX_", "late",
     "_check", "forget_user", "erased_at", "sorted", "newest_ms", "min_interval_ms", "touched.pop",
     "result.outcomes",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-ERASURES = 2
+ERASURES, REFINEMENTS = 2, 3
 REMEMBERED = 64
 COUNTED = {0, 1, 3}  # earlier events on an item with which one more of the user is counted
 MOST_LINKED = 3  # times within 20 events that an item is linked to what came before
@@ -22,7 +22,10 @@ NEUTRAL = 3.0  # below it a rating speaks against its item, which neither counts
 
 
 class Logged(NamedTuple):
-    """One record of the input log; `topic` is 0 for clicks, 1 for reviews and 2 for erasures."""
+    """One record of the input log; `topic` 0 clicks, 1 reviews, 2 erasures, 3 refinements.
+
+    Refinements of tests are JSON, with `offset` and `item_id` of a review and a `sentiment`.
+    """
 
     topic: int
     partition: int
@@ -40,6 +43,8 @@ class Expected:
     consumed: set[str] = field(default_factory=set)
     rating_milli: int = 0
     rating_count: int = 0
+    refined: dict[tuple[int, str], float] = field(default_factory=dict)
+    refined_at: int = -1  # the offset of the last refinement that had an effect
     scenarios: set[str] = field(default_factory=set)
 
 
@@ -66,6 +71,7 @@ class _Past(NamedTuple):
     scenario: str
     rating: float | None
     again: bool  # on an item taken before, after more events than are remembered
+    refined: float | None = None
 
     @property
     def telling(self) -> bool:
@@ -79,6 +85,7 @@ class _Person:
     event_ids: set[str] = field(default_factory=set)
     past: list[_Past] = field(default_factory=list)
     erased_ms: int = -1
+    refined_at: int = -1
 
 
 def fold(log: Iterable[Logged]) -> Fold:
@@ -87,10 +94,12 @@ def fold(log: Iterable[Logged]) -> Fold:
     for record in log:
         event = readable(record)
         if event is None:
-            state.outcomes["dead_lettered"] += 1
+            state.outcomes["unused" if record.topic == REFINEMENTS else "dead_lettered"] += 1
             continue
         person = people.setdefault(event["user_id"], _Person())
-        if record.topic == ERASURES:
+        if record.topic == REFINEMENTS:
+            state.outcomes[_refine(person, event, record.offset)] += 1
+        elif record.topic == ERASURES:
             state.outcomes[_erase(person, event["timestamp"], state)] += 1
             state.erased[event["user_id"]] = person.erased_ms
         elif event["timestamp"] <= person.erased_ms:
@@ -105,7 +114,7 @@ def fold(log: Iterable[Logged]) -> Fold:
                 state.counts[event["item_id"]] += _times(person.past) in COUNTED
     for user_id, person in people.items():
         if person.past:
-            state.users[user_id] = _expected(person.past)
+            state.users[user_id] = _expected(person)
         _link(person.past, state, 1)
     return state
 
@@ -133,16 +142,37 @@ def _erase(person: _Person, up_to_ms: int, state: Fold) -> str:
     _link(person.past, state, 1)
     _link(kept, state, -1)
     person.past, person.erased_ms = kept, up_to_ms
+    person.refined_at = -1
     if not kept:
         person.event_ids.clear()
     return "applied"
 
 
-def _expected(past: list[_Past]) -> Expected:
+def _refine(person: _Person, said: dict[str, Any], offset: int) -> str:
+    """Note what is said of a review, if it is among the newest remembered and it is news."""
+    remembered = sorted(past for past in person.past if past.kind != "impression")[-REMEMBERED:]
+    for past in remembered:
+        if (past.topic, past.offset, past.item_id) == (1, said["offset"], said["item_id"]):
+            if past.refined == said["sentiment"]:
+                return "unused"
+            person.past[person.past.index(past)] = past._replace(refined=said["sentiment"])
+            person.refined_at = offset
+            return "refined"
+    return "unused"
+
+
+def _expected(person: _Person) -> Expected:
+    past = person.past
     ratings = [round(one.rating * 1000) for one in past if one.rating is not None]
     return Expected(
         applied=len(past),
         history=sorted(one[:4] for one in past if one.kind != "impression")[-REMEMBERED:],
+        refined={
+            (one.offset, one.item_id): one.refined
+            for one in sorted(one for one in past if one.kind != "impression")[-REMEMBERED:]
+            if one.refined is not None
+        },
+        refined_at=person.refined_at,
         consumed={one.item_id for one in past if one.kind not in NOT_CONSUMING},
         rating_milli=sum(ratings),
         rating_count=len(ratings),
@@ -156,6 +186,8 @@ def readable(record: Logged) -> dict[str, Any] | None:
         event = json.loads(record.value or b"")
         good = record.key == event["user_id"].encode()
         good = good and (record.topic == ERASURES or isinstance(event["item_id"], str))
+        if record.topic == REFINEMENTS:
+            return event if good and isinstance(event["sentiment"], float) else None
         return event if good and isinstance(event["timestamp"], int) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

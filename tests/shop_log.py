@@ -11,12 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream_rec.items import Item, item_text, text_hash
+from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.refinement import Refinement
 from stream_rec.replica import Replica
 from stream_rec.step import Arrival
 from tests.oracle import Logged
 
 FIRST_MS = 1_700_000_000_000
-TOPICS = {"click": "events.clicks", "review": "events.reviews", "erasure": "erasures"}
+TOPICS = {
+    "click": "events.clicks",
+    "review": "events.reviews",
+    "erasure": "erasures",
+    "refinement": "internal.refinements",
+}
 TYPES = ("click", "view", "purchase", "cart", "impression", "dislike", "skip", "bookmark")
 TEXTS = ("Great picture, works well.", "The fan is loud and it broke.", "Fine for the price.")
 BROKEN = (b"", None, b"[" * 80, b'{"user_id": 1}', b"\xff\xfe", b'{"user_id": "u0"}')
@@ -33,6 +40,7 @@ class Shape:
     bad: float = 0.05
     duplicates: float = 0.1
     erasures: float = 0.0
+    refinements: float = 0.0
     scenarios: tuple[str, ...] = ("default", "home")
 
 
@@ -45,14 +53,16 @@ def random_log(rng: np.random.Generator, shape: Shape) -> list[Arrival]:
     """Return a log in the order in which it was written; each partition's order is in it."""
     offsets: dict[tuple[str, int], int] = {}
     sent: list[tuple[str, str, bytes]] = []
-    log = []
+    log: list[Arrival] = []
     for number in range(shape.events):
         if sent and rng.random() < shape.duplicates:
             kind, user_id, value = sent[-1 - int(rng.integers(min(len(sent), 20)))]
             body: bytes | None = value
         else:
+            wanted = shape.refinements > 0 and rng.random() < shape.refinements
+            refined = _refinement(rng, log) if wanted else None
             forget = shape.erasures > 0 and rng.random() < shape.erasures
-            kind, user_id, value = (_erasure if forget else _event)(rng, shape, number)
+            kind, user_id, value = refined or (_erasure if forget else _event)(rng, shape, number)
             sent.append((kind, user_id, value))
             body = value
         if rng.random() < shape.bad:
@@ -69,9 +79,26 @@ def random_log(rng: np.random.Generator, shape: Shape) -> list[Arrival]:
                 append_ms=FIRST_MS + 10_000 * number,
                 key=user_id.encode(),
                 value=body,
+                refinement=refinement_of(body) if kind == "refinement" else None,
             )
         )
     return log
+
+
+def refinement_of(body: bytes | None) -> Refinement | None:
+    """Read a refinement of a test; None for one that is broken."""
+    try:
+        said = json.loads(body or b"")
+        return Refinement(
+            user_id=said["user_id"],
+            item_id=said["item_id"],
+            offset=said["offset"],
+            text_version=0,
+            sentiment=said["sentiment"],
+            understood=Understood(),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def logged(log: list[Arrival]) -> Iterator[Logged]:
@@ -98,6 +125,25 @@ def _erasure(rng: np.random.Generator, shape: Shape, number: int) -> tuple[str, 
     user_id = f"u{int(rng.integers(shape.users))}"
     timestamp = FIRST_MS + 1000 * (number // 2 - int(rng.integers(-4, 16)))
     return "erasure", user_id, json.dumps({"user_id": user_id, "timestamp": timestamp}).encode()
+
+
+def _refinement(rng: np.random.Generator, log: list[Arrival]) -> tuple[str, str, bytes] | None:
+    """Say something of a review that stands in the log, or now and then of one that does not."""
+    reviews = [past for past in log if past.kind == "review" and past.key and past.value]
+    if not reviews:
+        return None
+    past = reviews[int(rng.integers(len(reviews)))]
+    try:
+        item_id = json.loads(past.value or b"")["item_id"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        item_id = "i0"
+    said = {
+        "user_id": (past.key or b"").decode(),
+        "item_id": item_id if rng.random() < 0.9 else "i-other",
+        "offset": past.offset,
+        "sentiment": int(rng.integers(-4, 5)) / 4,
+    }
+    return "refinement", said["user_id"], json.dumps(said).encode()
 
 
 def _event(rng: np.random.Generator, shape: Shape, number: int) -> tuple[str, str, bytes]:

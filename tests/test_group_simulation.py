@@ -24,7 +24,7 @@ from tests.oracle import fold
 from tests.shop_log import TOPICS, Shape, logged, random_log
 
 SCHEDULES = 200
-SHAPE = Shape(events=60, partitions=3, erasures=0.08)
+SHAPE = Shape(events=60, partitions=3, erasures=0.08, refinements=0.15)
 
 
 def simulated(seed: int, *, shell: Shell = Shell.SOUND, stepper: Stepper = step) -> Group:
@@ -122,9 +122,19 @@ def forgets_an_outcome(*arguments: object) -> Step:
     return result
 
 
+def refines_nobody(*arguments: object) -> Step:
+    """A step that counts refinements and leaves profiles as they were."""
+    result = step(*arguments)  # type: ignore[arg-type]
+    for place, profile in result.profiles.items():
+        plain = tuple(msgspec.structs.replace(past, understood=None) for past in profile.history)
+        result.profiles[place] = msgspec.structs.replace(profile, history=plain)
+    return result
+
+
 @pytest.mark.parametrize(
     "stepper",
     [
+        refines_nobody,
         forgets_what_it_knew,
         loses_a_profile,
         repeats_a_version,

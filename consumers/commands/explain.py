@@ -17,6 +17,7 @@ from consumers.commands.explained import print_absence, print_list
 from consumers.commands.known_profile import known_profile
 from consumers.commands.likings import Liking, likings
 from consumers.commands.policy_commands import accepted
+from consumers.commands.worded import in_other_words, worded_reasons
 from consumers.kafka_io.topic_reading import Seen, newest, partitions_of, reader
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import Partitions
@@ -30,6 +31,7 @@ from stream_rec.policy import Block, EffectivePolicy
 from stream_rec.profiles.profile import Interaction, Profile
 from stream_rec.profiles.signals import is_negative
 from stream_rec.ranking.rules import compile_rules, rules_time
+from stream_rec.ranking.wording import Worder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.toplist import TopList
 
@@ -64,8 +66,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def answer(settings: Settings, question: Question, *, as_json: bool = False) -> None:
-    """Print the answer.
+def answer(
+    settings: Settings, question: Question, *, as_json: bool = False, say: Worder | None = None
+) -> None:
+    """Print the answer, its reasons worded by `say` where its words hold.
 
     Raises:
         ConfigurationError: there is no list in this scenario, or no such installation.
@@ -74,13 +78,13 @@ def answer(settings: Settings, question: Question, *, as_json: bool = False) -> 
     with terminal.progress_bar("reading the list, the profile and the catalogue") as advance:
         known = look_up(settings, question, seen=advance)
     findings = _why_not(known, question)
+    words = worded_reasons(known.toplist, known.profile, known.items, say) if say else {}
     if as_json:
-        found = _as_record(known, findings)
+        found = _as_record(known, findings) | ({"worded": words} if say else {})
         terminal.results.print_json(msgspec.json.encode(found).decode())
     elif _listed(known, question):
-        print_list(
-            known.toplist, known.profile, known.items, _likings(known), only=question.item_id
-        )
+        shown = in_other_words(known.toplist, words)
+        print_list(shown, known.profile, known.items, _likings(known), only=question.item_id)
     else:
         print_absence(question.item_id or "", [finding.text for finding in findings], known.items)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from consumers import terminal
 from consumers.commands.likings import Liking
 from stream_rec.items import Item
-from stream_rec.profiles.profile import Profile
+from stream_rec.profiles.profile import Interaction, Profile
 from stream_rec.toplist import ListedItem, TopList
 
 
@@ -83,5 +83,18 @@ def _lately(profile: Profile, items: Mapping[str, Item]) -> str:
     for past in reversed(profile.history[-5:]):
         rated = "" if past.rating is None else f" {past.rating:g}★"
         phrase = f' "{past.phrase}"' if past.phrase else ""
-        words.append(f"{past.event_type}{rated} {named(past.item_id, items)}{phrase}")
+        words.append(f"{past.event_type}{rated} {named(past.item_id, items)}{phrase}{_read(past)}")
     return "; ".join(words)
+
+
+def _read(past: Interaction) -> str:
+    """What the language model has read in a review, where it has."""
+    understood = past.understood
+    if understood is None:
+        return ""
+    parts = [f"praises {name}" for name, strength in understood.aspects if strength > 0]
+    parts += [f"blames {name}" for name, strength in understood.aspects if strength < 0]
+    parts += [f"about {tag}" for tag in understood.tags]
+    if past.rating is None and understood.rating is not None:
+        parts.append(f"as reviews of {understood.rating:.1f}★ read")
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,4 +1,4 @@
-"""What a user likes and shuns, in the catalogue's own words: part of every explanation."""
+"""What a user likes and shuns, by catalogue and reviews: part of every explanation."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,10 @@ from stream_rec.profiles.profile import Profile
 
 
 class Liking(msgspec.Struct, frozen=True, kw_only=True):
-    """A category, tag or brand that a user likes, or shuns where the strength is below 0."""
+    """A category, tag or brand that a user likes, or shuns where the strength is below 0.
+
+    Or a `topic` or an `aspect` that the language model has found in the user's reviews.
+    """
 
     kind: str
     label: str

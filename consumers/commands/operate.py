@@ -116,6 +116,14 @@ def explain(
     ] = None,
     *,
     scenario: Scenario = "default",
+    worded: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STREAM_REC_WORDED",
+            help="A causal language model, by name or folder, that words the reasons; words that "
+            "name what is not on record are dropped.",
+        ),
+    ] = None,
     as_json: Json = False,
     bootstrap_servers: Bootstrap = None,
     data_dir: DataDir = None,
@@ -124,8 +132,13 @@ def explain(
     """Say why each item stands in a user's list, or why one item does not."""
     from consumers.commands.explain import Question, answer
 
+    say = None
+    if worded is not None:
+        from stream_rec.language_model.worder import CausalWorder
+
+        say = CausalWorder(worded)
     question = Question(user_id=user, item_id=item, scenario=scenario)
-    answer(reach(bootstrap_servers, prefix, data_dir), question, as_json=as_json)
+    answer(reach(bootstrap_servers, prefix, data_dir), question, as_json=as_json, say=say)
 
 
 @operate.command(rich_help_panel=OPERATE)

@@ -145,6 +145,7 @@ WORDS: dict[str, str] = {
     "signals.rating_neutral": "The rating that says neither good nor bad; two steps off is all. "
     "What is rated below it counts for its user alone.",
     "signals.review_text": "Whether the words of reviews count beside their ratings.",
+    "signals.topics": "Tags to look for in reviews; none: the catalogue's own tags and categories.",
     "signals.negative_review": "After a bad review: offer alternatives that meet the same need, or "
     "keep away from what resembles the item.",
     "profile.history": "How many of a user's newest events are read.",

@@ -47,8 +47,8 @@ def retention_suffices(look: Look) -> Iterator[Finding]:
                 )
                 mend = _alter(name, "retention.ms=-1,retention.bytes=-1")
                 yield wrong("statistics_forgotten", name, text, mend)
-        elif "compact" in configs.get("cleanup.policy", ""):
-            continue
+        elif "compact" in configs.get("cleanup.policy", "") or name == topics.refinements:
+            continue  # who is away for long misses refinements, not events
         elif 0 <= kept_ms < least_ms:
             text = f"records are deleted after {_span(kept_ms)}: a longer pause loses them"
             mend = _alter(name, f"retention.ms={max(WEEK_MS, least_ms)}")

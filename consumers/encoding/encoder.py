@@ -3,10 +3,11 @@
     read     the newest version of each item, what is encoded already (text hash, model), and which
              adapters are in use
     encode   what is missing: items that came after the start first, then the backlog, in batches;
-             then reviews of items that have no words of their own
+             then a few new reviews, and reviews of items that have no words of their own
     write    idempotently; a crash encodes at most one batch twice, to the same vectors
 
-If it is down or slow, events still flow and items wait for their text expert only. Knows no user.
+If it is down or slow, events still flow, items wait for their text expert and reviews count as the
+recommender's own quick judge read them.
 """
 
 import logging
@@ -21,12 +22,13 @@ import numpy as np
 from kafka import KafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
+from consumers.encoding.review_reader import Eyes, ReviewReader
 from consumers.encoding.review_vectors import ReviewVectors
 from consumers.encoding.versions import Reading, Versions
 from consumers.encoding.waiting import Waiting
 from consumers.kafka_io.access import check_rights, refusals_told
 from consumers.kafka_io.clients import admin, plain_consumer, plain_producer
-from consumers.kafka_io.topics import Topics, ensure_topics
+from consumers.kafka_io.topics import Topics, ensure_topics, topic_ids
 from consumers.kafka_io.wire import encode_vector, vector_key
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.settings import HEARTBEAT_FILE, Settings, model_path
@@ -60,6 +62,8 @@ class Encoder:
         self.read_once = False  # all reviews that stood in the log at the start
         self.unread: Mapping[TopicPartition, int] = {}
         self._told = 0.0
+        self._saved = 0.0
+        self.reader: ReviewReader
 
     def run(self) -> None:
         """Encode until `stopping` is set.
@@ -78,6 +82,7 @@ class Encoder:
             partitions=self.settings.partitions,
             replication_factor=self.settings.replication_factor,
         )
+        topic_id = topic_ids(client, (self.topics.reviews,))[self.topics.reviews]
         client.close()
         with self.watchdog.within(LOAD_S, "loading the model"):
             backbone = load_backbone(
@@ -87,6 +92,10 @@ class Encoder:
         model = cache_fingerprint(backbone.model_hash, backbone.pooling, FROZEN)
         folder = self.settings.folder("encoder") / "vectors"
         reviews = ReviewVectors(backbone.dimension, form=self.settings.format)
+        self.reader = ReviewReader(
+            backbone.dimension, self.settings.names(), form=self.settings.format
+        )
+        self.reader.restore(self.settings.folder("encoder") / STATE_FILE, topic_id)
         with VectorCache(folder, model, backbone.dimension) as cache:
             frozen = Reading(
                 version=FROZEN,
@@ -112,7 +121,7 @@ class Encoder:
         while not self.stopping.is_set():
             self.watchdog.tick()
             busy = waiting.live and (bool(waiting) or versions.next_reading(recent=False))
-            wait = 0 if busy or len(reviews) else 50
+            wait = 0 if busy or len(reviews) or len(self.reader) else 50
             for place, records in consumer.poll(wait, max_records=2_000).items():
                 self._take(place, records, frozen, versions, reviews=reviews, producer=producer)
             if not (ends := _behind(consumer, ends)):
@@ -131,6 +140,7 @@ class Encoder:
                 len(waiting) + sum(len(r.waiting) for r in versions.readings.values())
             )
         with self.watchdog.within(CLOSE_S, "closing"):
+            self._save_reader(producer, now=True)
             producer.close(timeout=5)
             consumer.close(autocommit=False)
 
@@ -149,6 +159,7 @@ class Encoder:
         if reading is None:
             reading = frozen if len(frozen.waiting) else versions.next_reading(recent=False)
         if reading is None:
+            self._refine(frozen, versions, producer)
             self._read_reviews(reviews, frozen, producer)
             return
         self._encode(reading.waiting.next_batch(MOST_TEXTS), reading, producer)
@@ -175,11 +186,13 @@ class Encoder:
         return [
             *places,
             *(TopicPartition(t, 0) for t in (self.topics.vectors, self.topics.adapters)),
+            TopicPartition(self.topics.accepted_policies, 0),
         ]
 
     def _again(self, consumer: Any) -> Mapping[TopicPartition, int]:
         """Go back to the beginning of the items and of the vectors; return the ends."""
-        places = [p for p in self._compacted(consumer) if p.topic != self.topics.adapters]
+        again = {self.topics.items, self.topics.vectors}
+        places = [p for p in self._compacted(consumer) if p.topic in again]
         for place, offset in consumer.beginning_offsets(places).items():
             consumer.seek(place, offset)
         ends: Mapping[TopicPartition, int] = consumer.end_offsets(places)
@@ -198,12 +211,16 @@ class Encoder:
         for record in records:
             if place.topic == self.topics.reviews:
                 reviews.take_review(record)
+                self.reader.take_review(place, record)
             elif place.topic == self.topics.adapters:
                 versions.take_adapter(record)
+            elif place.topic == self.topics.accepted_policies:
+                self.reader.take_policy(record)
             elif place.topic == self.topics.vectors:
                 frozen.waiting.take_vector(record, FROZEN)
                 versions.take_vector(record)
             else:
+                self.reader.vocabulary.take_item(record)
                 self._withdraw(versions.take_item(record), producer)
                 if frozen.waiting.take_item(record):
                     item_id = record.key.decode("utf-8", "replace")
@@ -212,6 +229,36 @@ class Encoder:
     def _withdraw(self, keys: Iterable[bytes], producer: KafkaProducer) -> None:
         for key in keys:
             producer.send(self.topics.vectors, key=key, value=None, partition=0)
+
+    def _refine(self, frozen: Reading, versions: Versions, producer: KafkaProducer) -> None:
+        """Read a few of the newest reviews with the adapters that serve, and say what they say."""
+        if not len(self.reader):
+            return
+
+        def eyes(scenario: str) -> Eyes:
+            reading = versions.serving(scenario) or frozen
+
+            def encoded(texts: Sequence[str]) -> NDArray[np.float32]:
+                return encode(reading.backbone, texts, max_tokens=REVIEW_TOKENS)
+
+            return Eyes(version=reading.version, encoded=encoded)
+
+        passed, count = self.reader.passed_over, 0
+        for made in self.reader.read(MOST_REFINED, eyes, time.time_ns() // 1_000_000):
+            producer.send(
+                self.topics.refinements, key=made.key, value=made.value, partition=made.partition
+            )
+            count += 1
+        self.metrics.encoded.labels("refinement").inc(count)
+        self.metrics.encoded.labels("review passed over").inc(self.reader.passed_over - passed)
+        self._save_reader(producer)
+
+    def _save_reader(self, producer: KafkaProducer, *, now: bool = False) -> None:
+        """Write down how far reviews are read; never beyond what the broker has."""
+        if now or time.monotonic() - self._saved > SAVE_EVERY_S:
+            producer.flush(timeout=SEND_S if not now else 5)
+            self._saved = time.monotonic()
+            self.reader.save(self.settings.folder("encoder") / STATE_FILE)
 
     def _read_reviews(
         self, reviews: ReviewVectors, frozen: Reading, producer: KafkaProducer
@@ -290,6 +337,9 @@ FROZEN = 0  # the version of the model without an adapter
 NICENESS = 5  # the trainer gives way to it in turn
 MOST_TEXTS = 128
 MOST_REVIEWS, REVIEW_TOKENS = 32, 96
+MOST_REFINED = 16
+STATE_FILE = "reviews.state"
+SAVE_EVERY_S = 10.0
 LOAD_S = 600.0
 SEND_S = 40.0
 CLOSE_S = 10.0

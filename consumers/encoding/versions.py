@@ -119,6 +119,11 @@ class Versions:
                 return reading
         return None
 
+    def serving(self, scenario: str) -> Reading | None:
+        """Return how the adapter that serves a scenario reads; None: as the frozen model does."""
+        live = self._announced.serving(scenario)
+        return None if live is None else self.readings.get(live.text_version)
+
     def set_live(self) -> None:
         """Say that the topics have been read: what comes from now on is new."""
         for reading in self.readings.values():

@@ -66,10 +66,11 @@ def _recommender(settings: Settings, topics: Topics) -> tuple[Right, ...]:
     replicated = (topics.accepted_policies, topics.statistics, topics.rerankers)
     return (
         _all_of(settings, "Describe"),
-        *_on(("Read",), (*sources, topics.vectors)),
+        *_on(("Read",), (*sources, topics.vectors, topics.refinements)),
         *_on(("Read", "Write"), (*replicated, topics.profiles, topics.adapters)),
         *_on(("Write",), (topics.recommendations, topics.audit, *letters)),
-        *_on(("DescribeConfigs",), (*sources, *letters, topics.recommendations, topics.profiles)),
+        *_on(("DescribeConfigs",), (*sources, *letters, topics.recommendations)),
+        *_on(("DescribeConfigs",), (topics.profiles, topics.refinements)),
         Right(kind="group", name=settings.group_id, operations=("Read",)),
         _writing_as(f"{settings.prefix}-"),
     )
@@ -79,7 +80,9 @@ def _encoder(settings: Settings, topics: Topics) -> tuple[Right, ...]:
     return (
         _all_of(settings, "Describe"),
         *_on(("Read",), (topics.items, topics.reviews, topics.adapters)),
+        *_on(("Read",), (topics.accepted_policies,)),
         *_on(("Read", "Write"), (topics.vectors,)),
+        *_on(("Write",), (topics.refinements,)),
     )
 
 
@@ -100,7 +103,7 @@ def _operator(_: Settings, topics: Topics) -> tuple[Right, ...]:
         *_on(("Read",), (topics.recommendations, topics.items, topics.audit, topics.adapters)),
         *_on(("Read",), kept),
         *_on(("Write",), (topics.policies, topics.erasures, topics.adapters, topics.audit)),
-        *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
+        *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles, topics.refinements)),
     )
 
 

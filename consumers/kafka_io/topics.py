@@ -1,8 +1,8 @@
 """The topics: their names under one prefix, how missing ones are made, what must agree among them.
 
 Topics that exist are used as they are; only their partition counts are checked, because a user's
-clicks, reviews, erasures, lists and profile must share one partition number. Nothing here reads or
-writes records.
+clicks, reviews, erasures, refinements, lists and profile must share one partition number. Nothing
+here reads or writes records.
 """
 
 import logging
@@ -96,6 +96,11 @@ class Topics:
         """What each worker learned online; one partition, compacted."""
         return f"{self.prefix}.internal.rerankers"
 
+    @property
+    def refinements(self) -> str:
+        """What the encoder read in reviews, by user, in the user's partition; kept for a day."""
+        return f"{self.prefix}.internal.refinements"
+
     @staticmethod
     def dead_letters(source: str) -> str:
         """Return the dead letter topic of a source topic."""
@@ -104,7 +109,8 @@ class Topics:
     @property
     def by_user(self) -> tuple[str, ...]:
         """The topics that must have the same number of partitions."""
-        return (self.clicks, self.reviews, self.erasures, self.recommendations, self.profiles)
+        inputs = (self.clicks, self.reviews, self.erasures, self.refinements)
+        return (*inputs, self.recommendations, self.profiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +138,7 @@ def plans(topics: Topics, partitions: int) -> dict[str, Plan]:
         topics.accepted_policies: Plan(partitions=1, configs=COMPACTED),
         topics.vectors: Plan(partitions=1, configs=COMPACTED),
         topics.rerankers: Plan(partitions=1, configs=COMPACTED),
+        topics.refinements: Plan(partitions=partitions, configs=SOON_GONE),
     }
     for source in sources:
         made[topics.dead_letters(source)] = Plan(
@@ -256,6 +263,10 @@ CHANGELOG = {
     "min.cleanable.dirty.ratio": "0.2",
 }
 KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+# Read at once by workers that run; one that is away for longer misses refinements, not events.
+# A review that has waited longer for its refinement gets none: so what is deleted by time is over.
+REFINED_WITHIN_MS = 900_000
+SOON_GONE = {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.ms": "3600000"}
 # Whatever the broker's own default is, a refused record of a forgotten user ends: within 8 days.
 DEAD_LETTERS = {
     "max.message.bytes": str(MAX_REQUEST_BYTES),

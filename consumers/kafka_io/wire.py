@@ -17,6 +17,7 @@ from stream_rec import formats
 from stream_rec.erasure import Marker
 from stream_rec.errors import StateRejected
 from stream_rec.profiles.profile import Profile
+from stream_rec.profiles.refinement import Refinement
 from stream_rec.pseudonyms import PLAIN, Pseudonyms
 from stream_rec.publish import Ledger
 
@@ -220,6 +221,33 @@ def decode_vector(value: bytes) -> StoredVector:
     return stored
 
 
+def encode_refinement(refinement: Refinement, names: Pseudonyms = PLAIN) -> bytes:
+    """Return the record value of what was read in a review; the user's id is sealed."""
+    sealed = names.seal(refinement.user_id)
+    return _msgpack.encode(msgspec.structs.replace(refinement, user_id=sealed))
+
+
+def decode_refinement(value: bytes | None, names: Pseudonyms = PLAIN) -> Refinement:
+    """Read what was read in a review.
+
+    Raises:
+        StateRejected: it is torn.
+        NewerFormat: a newer version wrote it.
+        ConfigurationError: the user's id is under a key that this program was not given.
+    """
+    try:
+        found: Refinement = _refinements.decode(value or b"")
+    except TORN as error:
+        formats.stop_if_newer("refinement", value or b"")
+        msg = f"torn refinement: {error}"
+        raise StateRejected(msg) from error
+    formats.check("refinement", found.format)
+    if not -1.0 <= found.sentiment <= 1.0:
+        msg = "torn refinement: a sentiment beyond its bounds"
+        raise StateRejected(msg)
+    return msgspec.structs.replace(found, user_id=names.open(found.user_id))
+
+
 class Partitions:
     """Kafka's default partition of a key, with a bounded memory of the answers.
 
@@ -281,3 +309,4 @@ _msgpack = msgspec.msgpack.Encoder()
 _profiles = msgspec.msgpack.Decoder(Profile)
 _markers = msgspec.msgpack.Decoder(Marker)
 _vectors = msgspec.msgpack.Decoder(StoredVector)
+_refinements = msgspec.msgpack.Decoder(Refinement)

@@ -20,7 +20,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from consumers.kafka_io.topics import Topics
+from consumers.kafka_io.topics import REFINED_WITHIN_MS, Topics
 from consumers.kafka_io.transaction import Outgoing
 from consumers.kafka_io.wire import encode_marker, marker_key
 from consumers.recommending.profile_store import ProfileStore
@@ -56,24 +56,26 @@ class CleaningTimes:
     """How soon the broker cleans the product's own topics, in milliseconds, by their settings.
 
     `roll_ms` closes an active segment, `lag_ms` after that it is compacted at the latest, and
-    tombstones stay `tombstones_ms` longer; the longest of the topics concerned. `trusted_ms` is how
-    long a store may have missed the changelog and still meet every tombstone in it.
+    tombstones stay `tombstones_ms` longer; the longest of the topics concerned. `kept_ms` is how
+    long refinements stay, and `trusted_ms` how long a store may have missed the changelog and still
+    meet every tombstone in it.
     """
 
     roll_ms: int
     lag_ms: int
     tombstones_ms: int
     trusted_ms: int
+    kept_ms: int = 0
 
     @property
     def values_ms(self) -> int:
         """How long after an erasure the log may hold what the user was remembered by."""
-        return self.roll_ms + self.lag_ms + self.touch_ms + CLEANER_MS
+        return max(self._compacted_ms, self.kept_ms)
 
     @property
     def keys_ms(self) -> int:
         """How long after an erasure the log may hold the user's id, in the keys of tombstones."""
-        return 2 * self.values_ms + self.tombstones_ms
+        return max(2 * self._compacted_ms + self.tombstones_ms, self.kept_ms)
 
     @property
     def touch_ms(self) -> int:
@@ -81,21 +83,26 @@ class CleaningTimes:
         return min(max(min(self.roll_ms, self.lag_ms) // 2, 500), MOST_TOUCH_MS)
 
     @property
+    def _compacted_ms(self) -> int:
+        return self.roll_ms + self.lag_ms + self.touch_ms + CLEANER_MS
+
+    @property
     def bounded(self) -> bool:
         """Whether there is a deadline at all: by default a broker has none."""
-        return self.lag_ms < UNBOUNDED_MS and self.roll_ms < UNBOUNDED_MS
+        return max(self.lag_ms, self.roll_ms, self.kept_ms) < UNBOUNDED_MS
 
 
 def cleaning_times(client: KafkaAdminClient, topics: Topics) -> CleaningTimes:
-    """Read the settings of the topics that carry user ids in compacted keys."""
+    """Read the settings of the topics that carry user ids in their keys."""
     names = (topics.profiles, topics.recommendations)
     found = client.describe_configs(
         [
-            ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(CONFIGS, ""))
-            for name in names
+            ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys((*CONFIGS, KEPT), ""))
+            for name in (*names, topics.refinements)
         ],
         config_filter="all",
     )["topic"]
+    kept = {name: int(found[topics.refinements][name]["value"]) for name in ("segment.ms", KEPT)}
     values = {config: [int(found[name][config]["value"]) for name in names] for config in CONFIGS}
     roll, lag, tombstones = (max(values[config]) for config in CONFIGS)
     return CleaningTimes(
@@ -103,6 +110,9 @@ def cleaning_times(client: KafkaAdminClient, topics: Topics) -> CleaningTimes:
         lag_ms=lag,
         tombstones_ms=tombstones,
         trusted_ms=min(values["delete.retention.ms"]) * 3 // 4,
+        kept_ms=sum(kept.values()) + LOOKS_MS + REFINED_WITHIN_MS
+        if kept[KEPT] >= 0
+        else UNBOUNDED_MS,
     )
 
 
@@ -208,6 +218,9 @@ class Traces:
 
 LOG = logging.getLogger(__name__)
 CONFIGS = ("segment.ms", "max.compaction.lag.ms", "delete.retention.ms")
+KEPT = "retention.ms"
+# How often the broker looks for what is to be deleted (`log.retention.check.interval.ms`).
+LOOKS_MS = 300_000
 # A key that no list can have: a scenario must not be `*`.
 NOBODYS = b"*/*"
 # The cleaner looks around every `log.cleaner.backoff.ms` (15 s), then works.

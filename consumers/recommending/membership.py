@@ -134,6 +134,9 @@ class Membership(ConsumerRebalanceListener):
             f"{place.topic}-{place.partition} is to be read from {offset}, but holds {begin} to "
             f"{end}: events are lost"
         )
+        if place.topic == self._topics.refinements:
+            LOG.warning("refinements of partition %d before %d are gone", place.partition, begin)
+            return begin
         if self._settings.lost_events != "skip":
             msg = f"{found}; to go on without them, start with STREAM_REC_LOST_EVENTS=skip"
             raise ConfigurationError(msg)

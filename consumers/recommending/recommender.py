@@ -114,7 +114,7 @@ class Recommender:
             adapters=self.adapters,
         )
         self.consumer = group_consumer(settings)
-        self.intake = Intake(self.consumer, topics)
+        self.intake = Intake(self.consumer, topics, self.store.names)
         self.circuits = Circuits((topics.clicks, topics.reviews), folder / "paused.json")
         self.pace = Pace()
         self.membership = Membership(settings, topics, self.consumer, self.watchdog)

@@ -50,6 +50,7 @@ class Backbone:
     causal: bool
     max_positions: int
     revision: str = ""  # a hub model's commit, or the version of the package; a folder has none
+    folder: Path = Path()
 
 
 def load_backbone(
@@ -106,6 +107,7 @@ def load_backbone(
         causal=causal,
         max_positions=int(getattr(config, "max_position_embeddings", 512)),
         revision=_revision(folder, packaged=name_or_path is None),
+        folder=folder,
     )
 
 

@@ -37,8 +37,23 @@ MOST_AN_HOUR = 240
 HOUR_MS = 3_600_000
 
 
+class Understood(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the language model has read out of a review's words; short labels, never a vector.
+
+    `rating` is what the words are worth in the stream's own stars, `aspects` what was praised
+    (above 0) or blamed, `tags` what the review is about. A vector would outlive its adapter.
+    """
+
+    rating: float | None = None
+    aspects: tuple[tuple[str, float], ...] = ()
+    tags: tuple[str, ...] = ()
+
+
 class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One event as a profile remembers it; raw signals, no weights."""
+    """One event as a profile remembers it; raw signals, no weights.
+
+    `understood` comes later than the rest, if at all, and then replaces `sentiment` too.
+    """
 
     timestamp: int
     topic: int
@@ -50,6 +65,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sentiment: float | None = None
     phrase: str | None = None
     quiet: bool = False  # says nothing of its item to others
+    understood: Understood | None = None
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -76,7 +92,7 @@ class Listing(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Everything remembered of one user; at most about 6 KB whatever the user does.
+    """Everything remembered of one user; at most about 15 KB whatever the user does.
 
     `rating_milli` and `sentiment_milli` are sums in thousandths, `recent` the 64-bit hashes of the
     last event ids applied, oldest first, and `newest_ms` the newest event time. Of a user who was

@@ -1,8 +1,9 @@
 """After a bad review the need remains: which other items would meet it, or what then to keep away.
 
 An item's need is read from its categories, the rarer the more telling, and from its text, brand
-apart: another brand's is the better alternative. Where the review's phrase names what was wrong, an
-item whose own words promise the opposite comes first and one that repeats it last.
+apart: another brand's is the better alternative. Where the review's phrase names what was wrong, or
+the language model has found it there, an item whose own words promise the opposite comes first and
+one that repeats it last.
 
 Knows catalogue, vectors and profiles; not scores, and not how a list is put together.
 """
@@ -130,6 +131,20 @@ def remedied(
     return heeded
 
 
+def complaint_words(past: Interaction) -> str | None:
+    """Return the words of a complaint: its phrase, and a word for each aspect found to be blamed.
+
+    >>> from stream_rec.profiles.profile import Understood
+    >>> blamed = Understood(aspects=(("comfort", -0.5), ("sound", 0.4)))
+    >>> complaint_words(Interaction(0, 1, 0, "i", "review", "default", understood=blamed))
+    'uncomfortable'
+    """
+    understood = past.understood
+    aspects = () if understood is None else understood.aspects
+    found = [_BLAMED[name] for name, strength in aspects if strength < 0 and name in _BLAMED]
+    return " ".join(filter(None, (past.phrase, *found))) or None
+
+
 def _heeded(own: Set[str], wrong: Set[str], right: Set[str]) -> float:
     return _REMEDY * bool(own & right) - _REPEATED * bool(own & wrong)
 
@@ -215,6 +230,12 @@ sticky messy | nonstick clean
 smell smelly stinks | odorless unscented fresh
 """
 _OPPOSITES = _opposites()
+_BLAMED = {
+    "noise": "noise", "build": "flimsy", "weight": "heavy", "price": "overpriced",
+    "comfort": "uncomfortable", "ease of use": "complicated", "speed": "slow", "smell": "smell",
+    "picture": "blurry", "sound": "tinny", "taste": "bland", "cleaning": "messy",
+    "gameplay": "boring",
+}  # fmt: skip
 _PLAIN = frozenset({"view", "click", "like", "bookmark", "cart", "purchase", "skip"})
 DEEPEST = 100
 _MOST_KEPT = 2048

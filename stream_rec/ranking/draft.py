@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
-from stream_rec.ranking.alternatives import Complaint, complaints, remedied
+from stream_rec.ranking.alternatives import Complaint, complaint_words, complaints, remedied
 from stream_rec.ranking.derived import Derived
 from stream_rec.ranking.diversity import DEPTH, likeness, varied
 from stream_rec.ranking.exclusions import showable
@@ -165,7 +165,8 @@ class Drafting:
         allowed = showable(shop.catalogue, self.request, near.rows, now_ms=self.now_ms)
         if self.rules is not None:
             allowed &= ~self.rules.blocks(near.rows, now_ms=self.ruled_ms)
-        need = remedied(near, complaint.past.phrase, shop.catalogue, shop.derived.titles)
+        words = complaint_words(complaint.past)
+        need = remedied(near, words, shop.catalogue, shop.derived.titles)
         height = {int(row): 1.0 - at / len(found.rows) for at, row in enumerate(found.rows)}
         liked = np.array([height.get(int(row), 0.0) for row in near.rows], np.float32)
         worth = np.where(allowed, need + _SCORE_SAY * liked, -1.0)

@@ -18,8 +18,11 @@ import pytest
 from consumers.commands.user_commands import forgotten
 from consumers.kafka_io.clients import admin
 from consumers.kafka_io.topics import Topics, plans
+from consumers.kafka_io.wire import encode_refinement
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
+from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.refinement import Refinement
 from tests.guarantees import topic_log, traces
 from tests.guarantees.fleet import Fleet
 from tests.guarantees.traffic import Sent, send_catalogue, send_events, set_policy
@@ -35,7 +38,7 @@ COMPACTED = SWIFT | {
     "delete.retention.ms": "3000",
     "min.cleanable.dirty.ratio": "0.01",
 }
-LETTERS = SWIFT | {"retention.ms": "8000"}
+SOON_GONE = SWIFT | {"retention.ms": "8000"}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,8 @@ def make_swift_topics(settings: Settings) -> None:
         configs = dict(plan.configs)
         if configs.get("cleanup.policy") == "compact":
             configs |= COMPACTED
-        elif name.endswith(".dlq"):
-            configs |= LETTERS
+        elif name.endswith(".dlq") or name == topics.refinements:
+            configs |= SOON_GONE
         spec = {"num_partitions": plan.partitions, "replication_factor": 1, "configs": configs}
         client.create_topics({name: spec})
     client.wait_for_topics(list(plans(topics, settings.partitions)), timeout_ms=30_000)
@@ -88,6 +91,23 @@ def events(user: str, first: int, count: int, *, ms: int, name: str) -> list[Sen
             event |= {"rating": 2, "text": "The fan is unbearable."}
         found.append(Sent(int("rating" in event), user, json.dumps(event).encode()))
     return found
+
+
+def send_refinement(settings: Settings, user: str) -> None:
+    """Write what an encoder reads in the user's first review, where it writes it."""
+    topics = Topics(settings.prefix)
+    review = next(r for r in topic_log.records(settings, topics.reviews) if r.key == user.encode())
+    said = Refinement(
+        user_id=user,
+        item_id=json.loads(review.value)["item_id"],
+        offset=review.offset,
+        text_version=0,
+        sentiment=-0.5,
+        understood=Understood(aspects=(("noise", -0.5),)),
+    )
+    client = topic_log.producer(settings)
+    client.send(topics.refinements, key=user.encode(), value=encode_refinement(said)).get(30)
+    client.close()
 
 
 def outcomes(settings: Settings) -> dict[str, int]:
@@ -138,13 +158,15 @@ def test_no_trace_is_left_and_nothing_brings_a_user_back(
             send_events(settings, [*known, Sent(0, user, b'{"user_id": "' + user.encode())])
             fleet.wait(taken, 60, "events stall")
             highest = max(int(str(made["version"])) for made in lists_of(settings, user))
-            time.sleep(1)
+            send_refinement(settings, user)
+            fleet.wait(lambda: outcomes(settings).get("refined") == 1, 30, "not refined")
             found = traces.in_log(log_dir, own_topics(settings), secret)
             topics = Topics(prefix)
             assert set(found) == {
                 topics.profiles,
                 topics.recommendations,
                 topics.dead_letters(topics.clicks),
+                topics.refinements,
             }, "the search does not find what is there, or more is there than should be"
             assert traces.in_folder(tmp_path, secret)
 
@@ -153,7 +175,7 @@ def test_no_trace_is_left_and_nothing_brings_a_user_back(
             assert receipt.lists == [f"default/{user}", f"home/{user}"]
             assert receipt.keys_gone_by is not None
             within = receipt.keys_gone_by / 1000 - time.time()
-            assert 0 < within < 400
+            assert 0 < within < 1_300  # 15 minutes of it for a review that waits to be read
 
             def clean() -> bool:
                 time.sleep(0.5)

@@ -65,7 +65,7 @@ def input_log(settings: Settings) -> list[Logged]:
 
 
 def _inputs(topics: Topics) -> tuple[str, ...]:
-    return (topics.clicks, topics.reviews, topics.erasures)
+    return (topics.clicks, topics.reviews, topics.erasures, topics.refinements)
 
 
 def changelog(settings: Settings) -> tuple[dict[str, Profile], dict[int, Standing]]:

@@ -3,7 +3,7 @@ import pytest
 from stream_rec.items import Item
 from stream_rec.policy import policy_of
 from stream_rec.profiles.interests import interests
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.profile import Interaction, Profile, Understood
 
 SHOP = {
     "fan": Item(item_id="fan", categories=("Home", "Fans"), tags=("quiet",), brand="Acme"),
@@ -55,3 +55,12 @@ def test_a_new_policy_counts_for_all_of_the_past() -> None:
     profile = user(("pan", "view"))
     weighed = policy_of({"signals": {"weights": {"view": 5}}})
     assert interests(profile, SHOP.get, weighed, now_ms=0)["category", "Home"] == 5.0
+
+
+def test_what_reviews_are_about_is_an_interest_and_aspects_have_a_sign_of_their_own() -> None:
+    understood = Understood(aspects=(("noise", -0.5),), tags=("Puzzle", "Story"))
+    review = Interaction(
+        0, 1, 0, "stranger", "review", "default", sentiment=1.0, understood=understood
+    )
+    found = interests(Profile("u", history=(review,)), SHOP.get, FADELESS, now_ms=0)
+    assert found == {("topic", "Puzzle"): 0.5, ("topic", "Story"): 0.5, ("aspect", "noise"): -0.5}
