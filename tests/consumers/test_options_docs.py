@@ -101,7 +101,7 @@ def test_every_option_says_what_it_does() -> None:
 
 def test_a_variable_of_an_option_is_that_of_a_setting_or_known() -> None:
     known = {f"STREAM_REC_{name.upper()}" for name, _ in settings()}
-    known |= {"STREAM_REC_HTTP", "STREAM_REC_WORKERS", "STREAM_REC_DEBUG"}
+    known |= {"STREAM_REC_HTTP", "STREAM_REC_WORKERS", "STREAM_REC_DEBUG", "STREAM_REC_WORDED"}
     named = {
         param.envvar
         for _, command in commands()
