@@ -257,7 +257,7 @@ def _by_text(read: Read, share: float, own_text: bool) -> float:
             norms = np.linalg.norm(table, axis=1)
             scores = table @ user / np.maximum(norms, 1e-6)
             scores[list(taken[event.user_id])] = -np.inf
-            rank = int((scores > scores[row]).sum()) + 1
+            rank = int((scores >= scores[row]).sum())  # of equals it comes last
             gains.append(1.0 / np.log2(rank + 1) if rank <= 10 else 0.0)
         said = read.vectors.get(number)
         said = np.zeros_like(centre) if said is None else said - centre
