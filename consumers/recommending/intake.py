@@ -50,6 +50,7 @@ class Intake:
             ConfigurationError: the group's position has been deleted from the log.
         """
         self._go_on()
+        polled: dict[TopicPartition, list[Any]] = {}
         try:
             polled = dict(self._consumer.poll(wait_ms, max_records=most))
             if polled:
@@ -60,13 +61,12 @@ class Intake:
         except NoOffsetForPartitionError:  # newly assigned and not yet sought
             return []
         except OffsetOutOfRangeError as error:
-            if self._only_refinements_lost(error):
-                return []
-            msg = (
-                f"the group's position is no longer in the log: {error}; events are lost: see "
-                "STREAM_REC_LOST_EVENTS"
-            )
-            raise ConfigurationError(msg) from error
+            if not self._only_refinements_lost(error):
+                msg = (
+                    f"the group's position is no longer in the log: {error}; events are lost: see "
+                    "STREAM_REC_LOST_EVENTS"
+                )
+                raise ConfigurationError(msg) from error
         found: list[Arrival] = []
         for place, records in polled.items():
             if place.topic == self._topics.refinements:
@@ -92,6 +92,8 @@ class Intake:
 
     def _refinements(self, place: TopicPartition, records: Sequence[Any]) -> Iterator[Arrival]:
         """Yield those whose reviews have been handed on; wind back to the first other one."""
+        if place not in self._consumer.assignment():  # gone with a rebalance, as is the batch
+            return
         passed = self._passed(place)
         for record in records:
             refinement = self._decoded(record)

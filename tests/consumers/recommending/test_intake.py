@@ -24,13 +24,15 @@ class Consumer:
         self.logs = {TopicPartition(getattr(TOPICS, name), 0): log for name, log in logs.items()}
         self.at = dict.fromkeys(self.logs, 0)
         self.begin = dict.fromkeys(self.logs, 0)
+        self.polls, self.lost_at_poll = 0, 0
         self.resting: set[TopicPartition] = set()
         self.open = {place: 10**9 for place in self.logs}  # how much has been written yet
 
     def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         found = {}
+        self.polls += 1
         for place, log in self.logs.items():
-            if self.at[place] < self.begin[place]:
+            if self.at[place] < self.begin[place] and self.polls >= self.lost_at_poll:
                 raise OffsetOutOfRangeError({place: self.at[place]})
             end = min(len(log), self.open[place], self.at[place] + max_records)
             if place not in self.resting and self.at[place] < end:
@@ -129,3 +131,11 @@ def test_deleted_refinements_are_skipped() -> None:
     found = taken(intake) + taken(intake)
     assert ("refinement", 1) in found
     assert ("refinement", 0) not in found
+
+
+def test_events_polled_before_the_loss_of_refinements_is_seen_are_kept() -> None:
+    consumer = Consumer(clicks=[record(0)], refinements=[record(0, b""), record(1, b"")])
+    consumer.begin[REFINEMENTS], consumer.lost_at_poll = 2, 2
+    consumer.pause(REFINEMENTS)
+    intake = Intake(consumer, TOPICS)  # type: ignore[arg-type]
+    assert taken(intake) == [("click", 0)]
