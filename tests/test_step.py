@@ -12,8 +12,7 @@ import pytest
 from consumers.kafka_io.wire import decode_profile, encode_profile
 from stream_rec.erasure import Marker
 from stream_rec.events import DAY_MS
-from stream_rec.profiles.profile import Listing, Profile
-from stream_rec.profiles.profile import Profile, Understood
+from stream_rec.profiles.profile import Listing, Profile, Understood
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
