@@ -103,7 +103,8 @@ def _operator(_: Settings, topics: Topics) -> tuple[Right, ...]:
         *_on(("Read",), (topics.recommendations, topics.items, topics.audit, topics.adapters)),
         *_on(("Read",), kept),
         *_on(("Write",), (topics.policies, topics.erasures, topics.adapters, topics.audit)),
-        *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles, topics.refinements)),
+        *_on(("DescribeConfigs",), (topics.recommendations, topics.profiles)),
+        *_on(("Describe", "DescribeConfigs"), (topics.refinements,)),
     )
 
 
