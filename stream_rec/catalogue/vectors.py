@@ -165,6 +165,15 @@ def dot(one, other):  # type: ignore[no-untyped-def]
 
 
 @lane_kernel
+def dot_of_bytes(small, other):  # type: ignore[no-untyped-def]
+    """Return the product of one row of bytes with a vector."""
+    total = np.float32(0.0)
+    for axis in range(small.shape[0]):
+        total += np.float32(small[axis]) * other[axis]
+    return total
+
+
+@lane_kernel
 def six_dots(small, row, six, out):  # type: ignore[no-untyped-def]
     """Write the products of one row of bytes with six vectors, (6, dimension).
 

@@ -70,6 +70,7 @@ class Dense(NamedTuple):
     touched: NDArray[np.int32]  # (items + 1,) by `linked`
     after: NDArray[np.int32]  # (items,) touched by `following`
     liking: NDArray[np.float32]  # (tokens,)
+    towered: NDArray[np.float32]  # (items,) not zero: written whole before it is read
 
 
 class Scratch:
@@ -100,6 +101,7 @@ def _dense(items: int, tokens: int) -> Dense:
         touched=np.zeros(items + 1, np.int32),
         after=np.zeros(items, np.int32),
         liking=np.zeros(tokens, np.float32),
+        towered=np.zeros(items, np.float32),
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rec.catalogue.vectors import dot_of_bytes
 from stream_rec.compiled import kernel
 from stream_rec.experts.co_visitation import spread_following, spread_links
 from stream_rec.experts.leaders import (
@@ -38,7 +39,7 @@ class Heaps(NamedTuple):
 
 def heaps() -> Heaps:
     """Return room for the expert that puts most items forward."""
-    most = max(_LINKED, _FOLLOWING, _TEXT, _OTHER)
+    most = max(_LINKED, _FOLLOWING, _TEXT, _OTHER, _TOWER)
     return Heaps(
         np.empty(most, np.int32),
         np.empty(most, np.float32),
@@ -54,9 +55,10 @@ class Similar(NamedTuple):
     text_of: NDArray[np.int32]  # (users,) row of `text`, -1 for none
     other: NDArray[np.float32]  # (users with another vector, items) the best of all modalities
     other_of: NDArray[np.int32]
-    # The tower describes candidates and finds none, so it is not compared with every item.
     tower: NDArray[np.float32]  # (users, dimension) unit vectors, or zero
     tower_matrix: NDArray[np.float32]  # (capacity, dimension), no rows where no tower serves
+    tower_small: NDArray[np.int8]  # the same in bytes
+    tower_worth: NDArray[np.float32]
 
 
 class Gathered(NamedTuple):
@@ -110,7 +112,22 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     if users.repeats[user]:
         own = slice(users.start[user], users.start[user + 1])
         count = _admit(door, users.rows[own][users.taken[own]], chosen, count)
+    if similar.tower_matrix.shape[0] > 0 and newest.shape[0] > 0:
+        rows, keys, towered = heaps.rows[:_TOWER], heaps.keys[:_TOWER], dense.towered
+        _compare_known(view.counts, similar, user, towered)
+        held = best_of_all(towered[: view.hashes.shape[0]], allowed, mark, rows, keys)
+        count = _admit(door, rows[:held], chosen, count)
     return Gathered(count, touched, after, linked_sum, float(most_similar), text_log_sum)
+
+
+@kernel
+def _compare_known(counts, similar, user, out):  # type: ignore[no-untyped-def]
+    """Write the cosine, by the tower, of a user with each item that anybody took; -1 for others."""
+    vector, small, worth = similar.tower[user], similar.tower_small, similar.tower_worth
+    for row in range(out.shape[0]):
+        out[row] = np.float32(-1.0)
+        if row < worth.shape[0] and row < counts.shape[0] and counts[row] > 0:
+            out[row] = worth[row] * dot_of_bytes(small[row], vector)
 
 
 @kernel
@@ -243,6 +260,7 @@ _LINKED = 80  # by co-visitation
 _FOLLOWING = 40  # by what came right after the newest item
 _TEXT = 60
 _OTHER = 40
+_TOWER = 60
 _CATEGORIES = 3
 _BEST, _NEAR_LINKED = 10, 5  # neighbours by text of what is co-visited most
 _NEWEST, _NEAR_NEWEST = 3, 12  # and of the newest items

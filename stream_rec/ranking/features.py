@@ -48,7 +48,10 @@ class Feature(IntEnum):
     NOVELTY = 26  # share of events on items nobody took before
     TEXT_LIKELY = 27  # logarithm of the text expert's distribution over the catalogue
     LIKE_OTHER = 28  # cosine in the best of the other modalities
-    LIKE_TOWER = 29  # cosine where the tower of an adapter puts items
+    LIKE_TOWER = 29  # cosines where the tower of an adapter puts items: to the fast fading vector
+    TOWER_LAST = 30  # to the newest item
+    TOWER_MOST = 31  # the largest to one of the newest items
+    TOWER_GAP = 32  # how far LIKE_TOWER is below that of the most similar candidate
 
 
 class Told(NamedTuple):
@@ -65,6 +68,7 @@ def describe(view, users, user, similar, dense, gathered, chosen, told):  # type
     _tell_trends(view, chosen, features)
     _tell_links(view, dense, chosen, features)
     _tell_similar(view, users, user, similar, gathered, chosen, features)
+    _tell_tower(users, user, similar, chosen, features)
     _tell_likely(view, dense, gathered, chosen, features)
     _tell_tokens(view, users, user, dense.liking, chosen, features)
     length = _tell_own(users, user, chosen, features)
@@ -120,16 +124,12 @@ def _tell_links(view, dense, chosen, features):  # type: ignore[no-untyped-def]
 def _tell_similar(view, users, user, similar, gathered, chosen, features):  # type: ignore[no-untyped-def]
     text, other = similar.text, similar.other
     text_of, other_of = similar.text_of[user], similar.other_of[user]
-    tower, matrix_of_tower = similar.tower[user], similar.tower_matrix
     for place in range(chosen.shape[0]):
         row = chosen[place]
         near = text[text_of, row] if text_of >= 0 else np.float32(0.0)
         features[place, Feature.LIKE_NEAR] = near
         features[place, Feature.LIKE_GAP] = near - gathered.most_similar if text_of >= 0 else 0.0
         features[place, Feature.LIKE_OTHER] = other[other_of, row] if other_of >= 0 else 0.0
-        features[place, Feature.LIKE_TOWER] = 0.0
-        if row < matrix_of_tower.shape[0]:
-            features[place, Feature.LIKE_TOWER] = dot(matrix_of_tower[row], tower)
         features[place, Feature.LIKE_WIDE] = 0.0
         features[place, Feature.LIKE_LAST] = 0.0
         features[place, Feature.LIKE_MOST] = 0.0
@@ -147,6 +147,35 @@ def _tell_similar(view, users, user, similar, gathered, chosen, features):  # ty
         features[place, Feature.LIKE_WIDE] = cosines[0]
         features[place, Feature.LIKE_LAST] = cosines[1]
         features[place, Feature.LIKE_MOST] = max(cosines[1:].max(), np.float32(0.0))
+
+
+@kernel
+def _tell_tower(users, user, similar, chosen, features):  # type: ignore[no-untyped-def]
+    """Tell how the tower sees each item; nothing, which is zeros, without a tower or a past."""
+    for place in range(chosen.shape[0]):
+        features[place, Feature.LIKE_TOWER] = 0.0
+        features[place, Feature.TOWER_LAST] = 0.0
+        features[place, Feature.TOWER_MOST] = 0.0
+        features[place, Feature.TOWER_GAP] = 0.0
+    matrix, newest = similar.tower_matrix, newest_taken(users, user, _NEWEST)
+    if matrix.shape[0] == 0 or newest.shape[0] == 0:
+        return
+    six, cosines = np.zeros((1 + _NEWEST, matrix.shape[1]), np.float32), np.empty(6, np.float32)
+    six[0] = similar.tower[user]
+    for gap in range(newest.shape[0]):
+        add_weighted(matrix, newest[gap], np.float32(1.0), six[1 + gap])
+    small, worth, highest = similar.tower_small, similar.tower_worth, np.float32(-1.0)
+    for place in range(chosen.shape[0]):
+        row = chosen[place]
+        if row < worth.shape[0]:
+            six_dots(small, row, six, cosines)
+            cosines *= worth[row]
+            features[place, Feature.LIKE_TOWER] = cosines[0]
+            features[place, Feature.TOWER_LAST] = cosines[1]
+            features[place, Feature.TOWER_MOST] = max(cosines[1:].max(), np.float32(0.0))
+        highest = max(highest, features[place, Feature.LIKE_TOWER])
+    for place in range(chosen.shape[0]):
+        features[place, Feature.TOWER_GAP] = features[place, Feature.LIKE_TOWER] - highest
 
 
 @kernel

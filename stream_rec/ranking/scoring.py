@@ -247,12 +247,12 @@ def _similar(known: Scorer, users: Users) -> Similar:
     items, count = len(known.items), len(users.start) - 1
     text, text_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
     other, other_of = np.zeros((0, 0), np.float32), np.full(count, -1, np.int32)
-    tower, matrix_of_tower = np.zeros((count, 1), np.float32), np.zeros((0, 1), np.float32)
+    tower, placed = np.zeros((count, 1), np.float32), _NO_TOWER
     for name, table in known.vectors.items():
         table.reserve(items)
         vectors = user_vectors(table, users.start, users.rows, users.near)
         if name == TOWER:
-            tower, matrix_of_tower = vectors, table.matrix
+            tower, placed = vectors, (table.matrix, table.small, table.small_worth)
             continue
         those = np.flatnonzero(vectors.any(1))
         if not len(those):
@@ -266,7 +266,7 @@ def _similar(known: Scorer, users: Users) -> Similar:
                 other = np.full((count, items), -1.0, np.float32)
             other_of[those] = those
             other[those] = np.maximum(other[those], vectors[those] @ table.matrix[:items].T)
-    return Similar(text, text_of, other, other_of, tower, matrix_of_tower)
+    return Similar(text, text_of, other, other_of, tower, *placed)
 
 
 @kernel
@@ -284,6 +284,11 @@ def _describe_all(view, users, similar, dense, heaps, out):  # type: ignore[no-u
         start = end
 
 
+_NO_TOWER = (
+    np.zeros((0, 1), np.float32),
+    np.zeros((0, 1), np.int8),
+    np.zeros(0, np.float32),
+)
 _UNSEEN = 0.5
 _PUSH = 4.0  # how far below others a near copy of a refused item falls, in units of score
 # Of each expert: its feature, and how it is read: the floor under a logarithm, -1 for a cosine.

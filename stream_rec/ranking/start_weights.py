@@ -19,6 +19,9 @@ HIDDEN = 32
 _UNTRAINED: dict[Feature, tuple[float, float, float]] = {
     Feature.LIKE_OTHER: (0.0, 0.3, 0.4),
     Feature.LIKE_TOWER: (0.0, 0.3, 0.4),
+    Feature.TOWER_LAST: (0.0, 0.3, 0.2),
+    Feature.TOWER_MOST: (0.0, 0.3, 0.3),
+    Feature.TOWER_GAP: (0.0, 0.3, 0.0),
 }
 
 

@@ -1,10 +1,12 @@
 """The tower: it learns behaviour, stops in time, and gives up cleanly."""
 
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 import pytest
 
+from stream_rec.adapters.tower import centre_texts
 from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.gate import Space, rank_next_items
 from stream_rec.language_model.next_item_examples import decayed_recency
@@ -45,6 +47,31 @@ def test_items_never_taken_do_not_get_worse(shop: Shop) -> None:
     unseen = np.setdiff1d(np.arange(len(shop.text)), [shop.past.target, *shop.past.context.T])
     assert len(unseen) == 20
     assert not tower.residual[unseen].any()
+
+
+def test_before_any_step_residuals_pull_towards_what_was_taken_beside(shop: Shop) -> None:
+    one = shop.past.select(slice(0, 200))
+    settings = TowerSettings(max_steps=0, refit=False, held_out=0.0, pull=4.0)
+    tower = train_tower(shop.text, one, settings, seed=1, monotonic=still)
+    texts = centre_texts(shop.text, tower.centre)
+    total, weight = np.zeros_like(texts), np.full((len(texts), 1), 30.0)
+    for target, context in zip(one.target, one.context, strict=True):
+        for gap, source in enumerate(context[:3]):
+            if source >= 0:
+                for here, there in ((target, source), (source, target)):
+                    total[here] += 0.7**gap * texts[there]
+                    weight[here] += 0.7**gap
+    np.testing.assert_allclose(tower.residual, 4.0 * total / weight, atol=1e-4)
+
+
+def test_steps_that_rank_later_events_worse_are_taken_back(shop: Shop) -> None:
+    wild = TowerSettings(low_rank=8, batch=128, max_steps=40, learning_rate=5.0, refit=False)
+    tower = train_tower(shop.text, shop.past, wild, seed=1, monotonic=still)
+    still_there = train_tower(
+        shop.text, shop.past, replace(wild, max_steps=0), seed=1, monotonic=still
+    )
+    assert tower.steps == 0
+    np.testing.assert_array_equal(tower.residual, still_there.residual)
 
 
 def test_same_seed_gives_the_same_tower(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.events import DAY_MS, Event
 from stream_rec.items import Item
 from stream_rec.policy import Policy, policy_of
@@ -82,6 +83,13 @@ def crowd(replica: Replica, *histories: tuple[str, ...]) -> None:
             facts.add(item_id, event.timestamp, None, spot == 0, folded.links)
             profile = folded.profile
     replica.statistics.fold(facts.build("crowd"))
+
+
+def put_tower(replica: Replica, vectors: dict[str, np.ndarray]) -> None:
+    """Let a tower serve that puts these items somewhere, (dimension,) each, and no others."""
+    table = replica.vectors["tower"] = VectorTable(DIMENSION)
+    rows = np.array([replica.items.row(item_id) for item_id in vectors])
+    table.fill(rows, np.stack(list(vectors.values())))
 
 
 def busy_shop(*, vectors: bool = True) -> Replica:

@@ -1,12 +1,23 @@
 """Which items are candidates, and which must not be."""
 
+import numpy as np
 import pytest
 
 from stream_rec.items import Item
 from stream_rec.ranking.scoring import score
 from stream_rec.ranking.users import Request
 from stream_rec.replica import Replica
-from tests.ranking.shop import NOW_MS, busy_shop, crowd, happened, profile_of, request, shop
+from tests.ranking.shop import (
+    DIMENSION,
+    NOW_MS,
+    busy_shop,
+    crowd,
+    happened,
+    profile_of,
+    put_tower,
+    request,
+    shop,
+)
 
 
 def _candidates(replica: Replica, asked: Request) -> set[str]:
@@ -31,6 +42,17 @@ def test_what_others_took_next_is_a_candidate_without_any_text() -> None:
 def test_an_item_nobody_took_is_a_candidate_by_its_text() -> None:
     found = _candidates(shop(), request(profile_of(happened("novel-1"))))
     assert {f"novel-{number}" for number in range(12)} - found == {"novel-1"}
+
+
+def test_what_the_tower_puts_near_is_a_candidate_when_anybody_took_it() -> None:
+    replica = shop(100)
+    crowd(replica, ("kettle-77",), *[(f"novel-{number}",) for number in range(100)] * 3)
+    asked = request(profile_of(happened("novel-1")))
+    assert not {"kettle-77", "kettle-78"} & _candidates(replica, asked)
+    near, far = np.eye(DIMENSION)[:2]
+    beside = ("novel-1", "kettle-77", "kettle-78")
+    put_tower(replica, {name: near if name in beside else far for name in replica.items.ids})
+    assert {"kettle-77", "kettle-78"} & _candidates(replica, asked) == {"kettle-77"}
 
 
 @pytest.mark.parametrize("exclude", [True, False])

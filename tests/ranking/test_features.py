@@ -7,7 +7,17 @@ from stream_rec.ranking.features import Feature
 from stream_rec.ranking.scoring import score
 from stream_rec.ranking.users import Request
 from stream_rec.replica import Replica
-from tests.ranking.shop import NOW_MS, busy_shop, crowd, happened, profile_of, request, shop
+from tests.ranking.shop import (
+    DIMENSION,
+    NOW_MS,
+    busy_shop,
+    crowd,
+    happened,
+    profile_of,
+    put_tower,
+    request,
+    shop,
+)
 
 
 def _told(replica: Replica, asked: Request) -> dict[str, np.ndarray]:
@@ -50,6 +60,34 @@ def test_similarities_are_cosines_to_what_the_user_took() -> None:
     most = max(last, matrix[row("kettle-2")] @ matrix[row("novel-1")])
     assert told["kettle-2"][Feature.LIKE_MOST] == pytest.approx(most, abs=5e-3)
     assert told["kettle-2"][Feature.LIKE_NEAR] > told["monitor-2"][Feature.LIKE_NEAR]
+
+
+TOWER = (Feature.LIKE_TOWER, Feature.TOWER_LAST, Feature.TOWER_MOST, Feature.TOWER_GAP)
+
+
+def test_the_tower_tells_cosines_where_it_puts_items() -> None:
+    replica = shop()
+    rng = np.random.default_rng(5)
+    put_tower(replica, {name: rng.normal(size=DIMENSION) for name in replica.items.ids})
+    told = _told(replica, request(profile_of(happened("novel-1"), happened("kettle-1"))))
+    matrix, row = replica.vectors["tower"].matrix, replica.items.row
+    last, first = matrix[row("kettle-1")], matrix[row("novel-1")]
+    highest = max(x[Feature.LIKE_TOWER] for x in told.values())
+    for name, x in told.items():
+        own = matrix[row(name)]
+        assert x[Feature.TOWER_LAST] == pytest.approx(own @ last, abs=2e-2)
+        most = max(own @ last, own @ first, 0.0)
+        assert x[Feature.TOWER_MOST] == pytest.approx(most, abs=2e-2)
+        assert x[Feature.TOWER_GAP] == pytest.approx(x[Feature.LIKE_TOWER] - highest, abs=1e-5)
+    assert max(x[Feature.TOWER_GAP] for x in told.values()) == 0.0
+
+
+def test_without_a_tower_or_a_past_the_tower_tells_nothing() -> None:
+    known = _told(busy_shop(), request(profile_of(happened("novel-1"))))
+    replica = busy_shop()
+    put_tower(replica, {name: np.eye(DIMENSION)[0] for name in replica.items.ids})
+    for told in (known, _told(replica, request())):
+        assert all(not x[list(TOWER)].any() for x in told.values())
 
 
 def test_the_text_expert_is_a_distribution_over_the_catalogue() -> None:
