@@ -13,6 +13,7 @@ import logging
 import signal
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import RecommenderMetrics, Stamps
 from consumers.telemetry.quality import Quality
 from stream_rec.errors import AccessDenied, ConfigurationError, NewerFormat
+from stream_rec.policy_trial import try_policy
 from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
 from stream_rec.step import Context, Step, step
@@ -94,7 +96,7 @@ class Recommender:
             self.replica, self.spare, self.quality.exposure, self.partitions.of_user
         )
         self.transactor = Transactor(settings, folder, self.watchdog)
-        self.verdicts = Verdicts(topics)
+        self.verdicts = Verdicts(topics, self._try_policy)
         producer = plain_producer(settings)
         self.learners = Learners(producer, topics.rerankers, settings.slot, self.replica)
         self.adapters = AdapterRounds(
@@ -208,6 +210,9 @@ class Recommender:
             policy = self.replica.policies.effective("*").policy.intake
             self.intake.hold(self.circuits.judge(policy, now=time.monotonic()))
         return min(most, PROBE_RECORDS) if self.circuits.trying else most
+
+    def _try_policy(self, scenario: str, patch: dict[str, Any]) -> None:
+        try_policy(self.replica, scenario, patch, now_ms=_now_ms())
 
     def _context(self, examples: int, stamps: Stamps) -> Context:
         return Context(

@@ -8,7 +8,7 @@ neither a crash nor a change of owner repeats or loses one. Knows no transaction
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,8 +40,12 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 class Verdicts:
     """What is to be written with the next transaction; empty unless this worker owns them."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(
+        self, topics: Topics, trial: Callable[[str, dict[str, Any]], None] = lambda *_: None
+    ) -> None:
+        """`trial` raises InvalidPolicy where a layer of a scenario cannot be worked with."""
         self._topics = topics
+        self._trial = trial
         self.owned = False
         self.judged: dict[str, int] = {}
         self.letters: list[DeadLetter] = []
@@ -100,6 +104,8 @@ class Verdicts:
         try:
             scenario = _scenario(record.key)
             patch = None if record.value is None else parse_policy(record.value)
+            if patch is not None:
+                self._trial(scenario, patch)
         except InvalidPolicy as error:
             self.refuse(record, error)
             self._audit(record, scenario, verdict="refused", reason=str(error))

@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 
 from consumers.kafka_io.topics import Topics
 from consumers.processes.embedded_broker import EmbeddedBroker
+from consumers.recommending.intake import Intake
 from consumers.settings import Settings
 from tests.guarantees.fleet import Fleet
 
@@ -103,7 +104,7 @@ class Rebalances:
             bootstrap_timeout_ms=2_000,
         )
         try:
-            guest.subscribe([topics.clicks, topics.reviews, topics.erasures])
+            guest.subscribe(Intake(guest, topics).topics)
             until = time.monotonic() + SESSION_S
             while not guest.assignment() and time.monotonic() < until and not self._over.is_set():
                 guest.poll(100, max_records=1)

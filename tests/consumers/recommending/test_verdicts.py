@@ -8,7 +8,7 @@ from kafka.structs import TopicPartition
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import decode_accepted_policy
 from consumers.recommending.verdicts import BY_HEADER, Verdicts
-from stream_rec.errors import InvalidRecord
+from stream_rec.errors import InvalidPolicy, InvalidRecord
 
 TOPICS = Topics("p")
 
@@ -66,6 +66,20 @@ def test_refused_policy_goes_to_dead_letters_and_audit_alone(
     assert [letter.offset for letter in verdicts.letters] == [7]
     assert {r.topic for r in verdicts.records} == {TOPICS.audit}
     assert [line["verdict"] for line in audit(verdicts)] == ["refused"]
+
+
+def test_policy_that_cannot_be_worked_with_is_refused_though_it_is_well_formed() -> None:
+    def trial(scenario: str, patch: dict[str, Any]) -> None:
+        message = f"{scenario}: {patch['list']}"
+        raise InvalidPolicy(message)
+
+    verdicts = Verdicts(TOPICS, trial)
+    verdicts.own({})
+    verdicts.take_policy(record(TOPICS.policies, 7))
+    assert [letter.reason for letter in verdicts.letters] == ["default: {'size': 5}"]
+    assert [line["verdict"] for line in audit(verdicts)] == ["refused"]
+    verdicts.take_policy(record(TOPICS.policies, 8, value=None))
+    assert audit(verdicts)[-1]["verdict"] == "accepted", "a layer can always be taken away"
 
 
 def test_worker_that_does_not_own_verdicts_gives_none() -> None:
