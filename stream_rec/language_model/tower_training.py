@@ -214,9 +214,9 @@ class _Fit(nn.Module):
         """Return unit vectors of the known items, ``(known, dimension)``."""
         moved = self.text + self.text @ self.down @ self.up
         if not dropout:
-            return normalize(moved + self.residual, dim=1)
+            return normalize(moved + self.residual, dim=1, eps=_LEAST_NORM)
         kept = torch.rand(len(self.known), 1, generator=self.random) >= dropout
-        return normalize(moved + self.residual * kept, dim=1)
+        return normalize(moved + self.residual * kept, dim=1, eps=_LEAST_NORM)
 
     def scores(self, vectors: Tensor, examples: NextItems) -> tuple[Tensor, Tensor, Tensor]:
         """Return scores ``(examples, known)``, places of targets, and of contexts (-1: none)."""
@@ -225,7 +225,8 @@ class _Fit(nn.Module):
         )
         present = context >= 0
         taken = vectors[context.clamp(min=0)]  # (examples, length, dimension)
-        users = normalize(((self.recency.exp() * present).unsqueeze(-1) * taken).sum(dim=1), dim=1)
+        total = ((self.recency.exp() * present).unsqueeze(-1) * taken).sum(dim=1)
+        users = normalize(total, dim=1, eps=_LEAST_NORM)
         scores = self.log_temperature.exp() * users @ vectors.T
         return scores, torch.from_numpy(self.place[examples.target]), context
 
@@ -319,4 +320,6 @@ _DEEP = 100
 _GAPS, _GAP_FADING = 3, 0.7  # items between two that still stand beside each other
 _SHRINKAGE = 30.0  # in items beside
 _START_TEMPERATURE = 16.0
+# An item without a text that nothing stands beside is at zero, where directions have no gradient.
+_LEAST_NORM = 0.1
 _LARGEST_GRADIENT = 1.0

@@ -64,6 +64,17 @@ def test_before_any_step_residuals_pull_towards_what_was_taken_beside(shop: Shop
     np.testing.assert_allclose(tower.residual, 4.0 * total / weight, atol=1e-4)
 
 
+@pytest.mark.parametrize("pull", [0.0, 8.0])
+def test_items_without_any_text_are_placed_by_behaviour(shop: Shop, pull: float) -> None:
+    text = shop.text.copy()
+    text[::3] = 0.0
+    tower = train_tower(text, shop.past, replace(SMALL, pull=pull), seed=1, monotonic=still)
+    assert np.isfinite(tower.residual).all()
+    silent = shop.later.target % 3 == 0
+    after = tower_vectors(tower, text)
+    assert mean_log_rank(shop, after, silent) < mean_log_rank(shop, text, silent) - 0.1
+
+
 def test_steps_that_rank_later_events_worse_are_taken_back(shop: Shop) -> None:
     wild = TowerSettings(low_rank=8, batch=128, max_steps=40, learning_rate=5.0, refit=False)
     tower = train_tower(shop.text, shop.past, wild, seed=1, monotonic=still)
