@@ -85,9 +85,11 @@ def test_kills_neither_lose_nor_double_a_refinement(
         worker.wait(lambda: outcomes(worker) == {"refined": 1, "unused": 1})
         read = past(worker, "ann")
         assert (read.sentiment, read.understood) == (-0.75, SAID)
-        made = worker.lists("ann")
-        assert [one["version"] for one in made] == list(range(1, before + 2))
-        assert worker.topics.refinements in made[-1]["lineage"]["offsets"]
+        made = worker.lists("ann")  # spare lists among them, where there was time for any
+        assert [one["version"] for one in made] == list(range(1, len(made) + 1))
+        refined = [worker.topics.refinements in one["lineage"]["offsets"] for one in made]
+        assert refined[-1]
+        assert not any(refined[:before])
     finally:
         worker.stop()
 
@@ -123,9 +125,9 @@ def test_the_encoder_reads_a_review_after_the_list_was_made(
     installation.observer.send_all("events.reviews", [event])
     topic = f"{installation.settings.prefix}.internal.refinements"
     fast = installation.list_of(user)
-    assert topic not in fast.lineage.offsets or fast.version == 1
-    later = installation.list_of(user, lambda made: made.version > fast.version)
-    assert topic in later.lineage.offsets
+    assert topic not in fast.lineage.offsets
+    later = installation.list_of(user, lambda made: topic in made.lineage.offsets)
+    assert later.version > fast.version
     assert later.lineage.last_event_id == "reader-1"
     ran = stream_rec("explain", user, *installation.options)
     assert "blames comfort" in ran.out
