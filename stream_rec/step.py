@@ -281,7 +281,7 @@ class _Folding:
         place = (arrival.partition, event.user_id)
         profile = self._known(place)
         policy = self.replica.policies.effective(event.scenario).policy
-        self._check_place(event, profile, arrival.partition)
+        self._check_place(event, profile, place)
         known = profile or new_profile(event.user_id, self._marker(place))
         if known.erased_ms is not None and event.timestamp <= known.erased_ms:
             return "erased"
@@ -313,16 +313,19 @@ class _Folding:
             self.replica.scenarios.add(event.scenario)
         return "applied"
 
-    def _check_place(self, event: Event, profile: Profile | None, partition: int) -> None:
+    def _check_place(self, event: Event, profile: Profile | None, place: tuple[int, str]) -> None:
         """Refuse events of a user who belongs elsewhere, or who has lists in too many scenarios.
 
-        A user with a profile here was checked at the first event.
+        A user with a profile here was checked at the first event. Lists that this batch will make
+        count too, or what is refused would depend on where a batch ends.
         """
         if profile is None:
-            self._check_partition(partition, event.user_id)
-        elif event.scenario not in profile.lists and len(profile.lists) >= MAX_SCENARIOS_OF_A_USER:
-            reason = f"the user has lists in {len(profile.lists)} scenarios already"
-            raise InvalidRecord(reason, stage="validate")
+            self._check_partition(*place)
+        elif event.scenario not in profile.lists:
+            listed = profile.lists.keys() | self.touched.get(place, {}).keys()
+            if event.scenario not in listed and len(listed) >= MAX_SCENARIOS_OF_A_USER:
+                reason = f"the user has lists in {len(listed)} scenarios already"
+                raise InvalidRecord(reason, stage="validate")
 
     def _check_partition(self, partition: int, user_id: str) -> None:
         partition_of = self.context.partition_of

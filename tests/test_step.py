@@ -1,6 +1,7 @@
 """The step with a tiny replica: what becomes of a record, and which lists follow."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -218,12 +219,15 @@ def test_an_event_refreshes_the_lists_of_every_scenario_in_which_the_user_has_on
     assert {made.lineage.events_applied for _, made in result.lists} == {3, 1}
 
 
-def test_names_that_producers_invent_are_bounded() -> None:
-    bench = Bench()
-    for number in range(MAX_SCENARIOS_OF_A_USER):
-        bench.take(bench.arrival(scenario=f"s{number}"))
-    result = bench.take(bench.arrival(scenario="one more"))
-    assert dict(result.outcomes) == {(CLICKS, "dead_lettered"): 1}
+@pytest.mark.parametrize("at_once", [1, 50, 100])
+def test_scenarios_of_a_user_are_bounded_wherever_batches_end(at_once: int) -> None:
+    bench, outcomes = Bench(), Counter[str]()
+    arrivals = [bench.arrival(scenario=f"s{n}") for n in range(MAX_SCENARIOS_OF_A_USER + 36)]
+    for start in range(0, len(arrivals), at_once):
+        result = bench.take(*arrivals[start : start + at_once])
+        outcomes.update({outcome: n for (_, outcome), n in result.outcomes.items()})
+    assert outcomes == {"applied": MAX_SCENARIOS_OF_A_USER, "dead_lettered": 36}
+    assert len(bench.profiles[0, "ann"].lists) == MAX_SCENARIOS_OF_A_USER
     assert dict(bench.take(bench.arrival(scenario="s7")).outcomes) == {(CLICKS, "applied"): 1}
 
 
