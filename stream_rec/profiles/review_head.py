@@ -46,7 +46,7 @@ class ReviewHead:
     def predict(self, vector: Vector, hashed: float | None) -> Verdict:
         """Judge a unit vector (dimension,); `hashed` is the word model's verdict in [-1, 1].
 
-        >>> ReviewHead(2).predict(np.array([1, 0], np.float32), 0.5).sentiment
+        >>> round(ReviewHead(2).predict(np.array([1, 0], np.float32), 0.5).sentiment, 6)
         0.5
         """
         evidence = float(self._weights @ self._inputs(vector, hashed))
