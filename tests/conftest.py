@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from consumers.processes.embedded_broker import EmbeddedBroker
 from stream_rec.errors import BrokerUnavailable
@@ -64,3 +65,8 @@ def real_data() -> Callable[[str], Path]:
         return found
 
     return folder
+
+
+# Slow generation goes by the clock on the wall, which says nothing on a machine that is shared.
+settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("shared")
