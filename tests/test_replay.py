@@ -78,7 +78,7 @@ def test_a_replay_is_the_same_in_every_process() -> None:
         subprocess.run(
             command,
             cwd=REPOSITORY,
-            env=os.environ | {"PYTHONHASHSEED": seed},
+            env=os.environ | {"PYTHONHASHSEED": seed, "OPENBLAS_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=True,
