@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.printed import options, show
 from benchmarks.update_cycle import remembered
 from stream_rec import recorded
-from stream_rec.adapters.quantised import quantised, restored
+from stream_rec.catalogue.quantised import quantised, restored
 from stream_rec.items import item_text
 from stream_rec.language_model.backbone import load_backbone
 from stream_rec.language_model.encoding import encode, unit

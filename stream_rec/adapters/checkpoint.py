@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from stream_rec.adapters.quantised import quantised, restored
+from stream_rec.catalogue.quantised import quantised, restored
 from stream_rec.errors import CheckpointRejected
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rec.catalogue.quantised import quantised
 from stream_rec.compiled import kernel, lane_kernel
 from stream_rec.errors import StateRejected
 
@@ -141,10 +142,8 @@ class VectorTable:
         centred[~self.present[rows]] = 0.0
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         unit = centred / np.maximum(norms, 1e-6)
-        worth = np.maximum(np.abs(unit).max(1, keepdims=True), 1e-6) / 127.0
         self.matrix[rows] = unit
-        self.small[rows] = np.rint(unit / worth)
-        self.small_worth[rows] = worth[:, 0]
+        self.small[rows], self.small_worth[rows] = quantised(unit)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Vectors in bytes, for the bundles of large catalogues: a quarter of float32, half of float16.
+"""Vectors in bytes, a quarter of float32: for compiled code, and for bundles of large catalogues.
 
 Each row has a scale of its own, so that its largest part is 127; the error of a part is at most
 half of one such step. What it costs is measured by `benchmarks/int8_vectors.py`. Knows no files.

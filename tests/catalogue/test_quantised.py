@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.int8_vectors import measure
-from stream_rec.adapters.quantised import quantised, restored
+from stream_rec.catalogue.quantised import quantised, restored
 from stream_rec.language_model.next_item_examples import next_items
 from stream_rec.language_model.replay_buffer import Feedback
 
