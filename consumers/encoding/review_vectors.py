@@ -60,6 +60,8 @@ class ReviewVectors:
 
     def take_review(self, record: Any) -> None:
         """Queue the words of a review of an item without words; others are passed over."""
+        if not self._wordless:  # as in most catalogues: nothing here to read reviews for
+            return
         try:
             events = parse_events(
                 record.value,

@@ -209,6 +209,15 @@ class Learning:
         ]
         return max(found, key=lambda record: record.version, default=None)
 
+    def adapter_after(self, version: int) -> AdapterVersion | None:
+        """Return the first adapter that was announced after a version."""
+        found = [
+            record
+            for record in self.told().versions.values()
+            if record.kind == "adapter" and record.version > version
+        ]
+        return min(found, key=lambda record: record.version, default=None)
+
     def write(self, record: AdapterVersion, **changes: object) -> None:
         """Write a record as the recommender that owns adapters would."""
         changed = msgspec.structs.replace(record, **changes)

@@ -85,15 +85,6 @@ def test_two_processes_train_one_adapter_and_learning_goes_on_when_one_is_killed
         again.wait_ready(SOON_S)
         again.send_events(range(160, 300))
         following = again.wait(
-            lambda: next(
-                (
-                    made
-                    for made in again.told().versions.values()
-                    if made.kind == "adapter" and made.version > adapter.version
-                ),
-                None,
-            ),
-            SOON_S,
-            "learning does not go on",
+            lambda: again.adapter_after(adapter.version), SOON_S, "learning does not go on"
         )
     assert following.metrics["lora_processes"] == 2

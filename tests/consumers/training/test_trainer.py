@@ -103,16 +103,7 @@ def test_new_items_are_read_with_the_adapter_too_and_it_ends_where_a_pupil_is_er
     learning.wait(lambda: any(told in line for line in learning.lines), SOON_S, "not marked")
     learning.send_events(range(160, 300))
     following = learning.wait(
-        lambda: next(
-            (
-                made
-                for made in learning.told().versions.values()
-                if made.kind == "adapter" and made.version > adapter.version
-            ),
-            None,
-        ),
-        SOON_S,
-        "no next adapter",
+        lambda: learning.adapter_after(adapter.version), SOON_S, "no next adapter"
     )
     anew = f"default/{following.version}: a round of the adapter begins"
     assert any(anew in line and "after the frozen model" in line for line in learning.lines)
@@ -233,14 +224,7 @@ def test_a_method_chosen_while_it_runs_is_that_of_the_next_round(
         learning.set_policy("default", method=method, rank=rank, every_events=300)
         learning.send_events(range(200 + 60 * known, 260 + 60 * known))
         made = learning.wait(
-            lambda known=known: next(
-                (
-                    found
-                    for found in learning.told().versions.values()
-                    if found.kind == "adapter" and found.version > known
-                ),
-                None,
-            ),
+            lambda known=known: learning.adapter_after(known),
             SOON_S,
             f"no adapter by {method}",
         )
