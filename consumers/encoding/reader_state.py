@@ -4,11 +4,11 @@ Written whole and renamed into place. Losing it costs what was learned, which co
 reviews. Knows neither models nor topics.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from consumers.durable_file import replace_durably
 from stream_rec import formats
 from stream_rec.errors import StateRejected
 
@@ -44,9 +44,4 @@ def read_state(path: Path, topic_id: str) -> ReaderState:
 
 def write_state(path: Path, state: ReaderState) -> None:
     """Write the state so that a kill leaves the old one or the new one."""
-    beside = path.with_suffix(".new")
-    with beside.open("wb") as file:
-        file.write(msgspec.msgpack.encode(state))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    replace_durably(path, msgspec.msgpack.encode(state))

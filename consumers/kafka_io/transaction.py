@@ -25,6 +25,7 @@ from pathlib import Path
 
 from kafka import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
+from consumers.durable_file import replace_durably
 from consumers.kafka_io.access import is_refusal
 from consumers.kafka_io.clients import transactional_producer
 from consumers.processes.watchdog import Watchdog, exit_for_restart
@@ -55,7 +56,7 @@ class Transactor:
         with watchdog.within(START_S, "starting the transactional producer"):
             try:
                 _fence_predecessor(settings, folder / ID_FILE)
-                _write_durably(folder / ID_FILE, transactional_id)
+                replace_durably(folder / ID_FILE, transactional_id.encode())
                 self._producer = transactional_producer(settings, transactional_id)
                 self._producer.init_transactions()
             except Exception as error:
@@ -156,15 +157,6 @@ def _fence_predecessor(settings: Settings, path: Path) -> None:
     producer.init_transactions()
     producer.close(timeout=5)
     LOG.info("fenced the predecessor's transactions")
-
-
-def _write_durably(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 LOG = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ never repaired: the log is the truth. Knows no Kafka client.
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
+from consumers.durable_file import replace_durably
 from stream_rec import formats
 from stream_rec.errors import StateRejected
 
@@ -32,17 +32,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Replace the snapshot at `path`, durably; a crash leaves the old one or the new one."""
     body = msgspec.msgpack.encode(snapshot)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(MAGIC + _digest(body) + body)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_durably(path, MAGIC + _digest(body) + body)
 
 
 def read_snapshot(path: Path, topic_id: str) -> Snapshot | None:

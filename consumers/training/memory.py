@@ -11,7 +11,6 @@ again what came after, nothing else. Knows no topics' names, no models and no ro
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Collection
 from hashlib import blake2b
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.durable_file import replace_durably
 from consumers.kafka_io.transaction import crash_point
 from stream_rec.adapters.life import DEFAULT_SCENARIO
 from stream_rec.errors import StateRejected
@@ -147,18 +147,11 @@ class Memory:
             pupils=self.pupils,
         )
         body = msgspec.msgpack.encode(stored)
-        aside = file.with_suffix(".new")
-        with aside.open("wb") as stream:
-            stream.write(zlib.crc32(body).to_bytes(4, "little") + body)
-            stream.flush()
-            os.fsync(stream.fileno())
-        crash_point("memory_written")
-        aside.replace(file)
-        descriptor = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        replace_durably(
+            file,
+            zlib.crc32(body).to_bytes(4, "little") + body,
+            written=lambda: crash_point("memory_written"),
+        )
 
 
 def read_memory(file: Path, topic_ids: dict[str, str]) -> Memory | None:
