@@ -53,7 +53,7 @@ class Encoder:
         self.settings = settings
         self.topics = Topics(settings.prefix)
         self.stopping = threading.Event()
-        self.watchdog = Watchdog(tick_s=60.0)
+        self.watchdog = Watchdog(tick_s=60.0, still_s=600.0)
         self.metrics = EncoderMetrics()
         self.health = Health(
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time

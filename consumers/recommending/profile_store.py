@@ -313,7 +313,11 @@ class ProfileStore:
 
     def _opened(self, partition: int, path: Path) -> Place | None:
         path.mkdir(parents=True, exist_ok=True)
+        # Damaged until it is open: over one flipped bit of its manifest RocksDB reads for ever, and
+        # the process that the watchdog starts instead must not try it again.
+        (path / DAMAGED).touch()
         db = Rdict(str(path), options=self._options())
+        (path / DAMAGED).unlink()
         self._open[partition] = db
         if db.get(UNCLEAN_KEY) is not None:
             self._forgot[partition] = 1
