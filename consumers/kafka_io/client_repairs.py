@@ -1,4 +1,4 @@
-"""Two faults of the pinned Kafka client that stop a partition for good, mended from outside.
+"""Faults of the pinned Kafka client that no setting avoids, mended from outside.
 
     headers    it decodes header names strictly while it reads a batch, so one record whose header
                name is no UTF-8 raises at every poll, before anybody could make a dead letter of it;
@@ -6,8 +6,10 @@
     parking    records fetched before a pause are parked, and taken up again after it only when
                nothing else is in line; but what was read to its end stays in line until something
                else is fetched, so on a quiet topic the parked records never come back
+    left out   asked for offsets of several partitions, it leaves out those whose leader it does not
+               know just then, and raises a KeyError; here they are asked for again
 
-Both were reproduced; tests on the real broker hold the client to what is done here. Knows nothing
+All were reproduced; tests on the real broker hold the client to what is done here. Knows nothing
 of what records mean.
 """
 
@@ -21,6 +23,7 @@ def mend_client() -> None:
     """Mend the client from here on; once is enough."""
     DefaultRecordBatch._read_msg = _read_msg  # noqa: SLF001
     Fetcher.fetched_records = _fetched_records
+    Fetcher._send_list_offsets_requests = _send_list_offsets_requests  # noqa: SLF001
 
 
 class _Lenient(bytes):
@@ -53,5 +56,14 @@ def _fetched_records(fetcher: Any, *arguments: Any, **options: Any) -> Any:
     return _fetched(fetcher, *arguments, **options)
 
 
+async def _send_list_offsets_requests(fetcher: Any, timestamps: Any) -> Any:
+    leader = fetcher._manager.cluster.leader_for_partition  # noqa: SLF001
+    left_out = {place for place in timestamps if leader(place) in (None, NO_LEADER)}
+    found, again = await _asked(fetcher, timestamps)
+    return found, again | left_out
+
+
+NO_LEADER = -1
 _strict = DefaultRecordBatch._read_msg  # noqa: SLF001
 _fetched = Fetcher.fetched_records
+_asked = Fetcher._send_list_offsets_requests  # noqa: SLF001

@@ -71,6 +71,25 @@ def test_a_header_whose_name_is_no_text_does_not_stop_its_partition(settings: Se
     assert names == ["\\xff\\xfe bad", "good"]
 
 
+def test_ends_are_told_of_topics_of_which_only_some_are_known_yet(settings: Settings) -> None:
+    """Without the repair the topic whose leader is not known yet is left out: a KeyError."""
+    topics = Topics(settings.prefix)
+    reader = clients.plain_consumer(settings)
+    places = [TopicPartition(name, 0) for name in (topics.profiles, topics.recommendations)]
+    try:
+        reader.assign(places[:1])
+        reader.seek(places[0], 0)
+        reader._client.cluster.request_update()  # brings only topics in use, and forgets the others
+        for _ in range(10):
+            reader.poll(50)
+        assert reader._client.cluster.leader_for_partition(places[1]) is None
+        assert reader.end_offsets(places) == dict.fromkeys(places, 0)
+        never = reader.offsets_for_times(dict.fromkeys(places, 1))
+        assert never == dict.fromkeys(places), "a partition without an answer is asked for ever"
+    finally:
+        reader.close()
+
+
 def test_records_parked_by_a_pause_come_back_on_a_quiet_topic(settings: Settings) -> None:
     """Without the repair two of three partitions are never read to their end."""
     topic = Topics(settings.prefix).clicks
