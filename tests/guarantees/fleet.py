@@ -23,10 +23,17 @@ RULES = RestartRules(tries=10_000, first_delay_s=0.05, longest_delay_s=0.1)
 
 
 class Fleet:
-    """`workers` recommenders; use it as a context."""
+    """`workers` recommenders; use it as a context. `meanwhile` is called while one waits."""
 
-    def __init__(self, settings: Settings, *, workers: int = 1) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        workers: int = 1,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
+        self._meanwhile = meanwhile
         self.lines: list[str] = []
         self._folder = settings.data_dir
         self._addresses = {
@@ -111,6 +118,7 @@ class Fleet:
             assert self._thread.is_alive(), f"all stopped: {self._supervisor.reason()}\n" + (
                 self.last_lines()
             )
+            self._meanwhile()
             time.sleep(0.05)
         return time.monotonic() - started
 

@@ -22,7 +22,7 @@ from tests import agreement
 from tests.guarantees import topic_log
 from tests.guarantees.disturbances import Rebalances, kill_broker_before_commit, make_zombie
 from tests.guarantees.fleet import Fleet
-from tests.guarantees.traffic import Mix, send_catalogue, send_events, set_policy, traffic
+from tests.guarantees.traffic import Feed, Mix, send_catalogue, set_policy, traffic
 from tests.oracle import Fold, fold
 
 POINTS = ("after_poll", "after_begin", "after_send", "after_offsets", "after_commit", "after_merge")
@@ -125,26 +125,27 @@ def weathered(own: OwnBroker, prefix: str, folder: Path, storm: Storm) -> None:
     sent = list(traffic(mix, seed=len(prefix)))
     rng = np.random.default_rng(storm.kills)
     share = len(sent) // (storm.rounds + 1)
-    with Fleet(settings, workers=storm.workers) as fleet:
+    feed = Feed(settings, sent)
+    with Fleet(settings, workers=storm.workers, meanwhile=feed.trickle) as fleet:
         send_catalogue(settings, 200)
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 1000, "size": 5}})
         with Rebalances(settings) as rebalances:
             for number in range(storm.rounds):
-                send_events(settings, sent[number * share : (number + 1) * share])
+                feed.burst(share)
                 strike(fleet, storm, rng)
                 if number < storm.zombies:
                     make_zombie(fleet, number % storm.workers, rng)
                 if number < storm.broker_kills:
                     slot = (number + 1) % storm.workers
                     kill_broker_before_commit(fleet, slot, own.broker, own.folder)
-        send_events(settings, sent[storm.rounds * share :])
+        feed.rest()
         with contextlib.closing(topic_log.Backlog(settings)) as backlog:
             fleet.wait(lambda: drained(settings, backlog), storm.within_s, "not drained")
         kills = fleet.restarts
     wrong, expected = differences(settings)
     assert wrong == []
-    assert sum(expected.outcomes.values()) == len(sent)
+    assert sum(expected.outcomes.values()) == feed.sent
     assert len(expected.erased) > storm.users / 20, "hardly anybody was forgotten"
     assert kills >= storm.kills
     assert rebalances.joined >= storm.rebalances, f"only {rebalances.joined} rebalances"

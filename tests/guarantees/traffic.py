@@ -5,6 +5,7 @@ however far one topic runs ahead of the other.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,36 @@ def send_events(settings: Settings, sent: Sequence[Sent]) -> None:
         client.send(topic, key=record.user_id.encode(), value=record.value)
     client.flush(timeout=60)
     client.close()
+
+
+class Feed:
+    """Sends a log of records bit by bit, and from its beginning again when nothing new is left.
+
+    So work never runs out while a storm waits for a worker to die of it; `sent` counts records.
+    """
+
+    def __init__(self, settings: Settings, log: Sequence[Sent]) -> None:
+        self.sent = 0
+        self._settings = settings
+        self._log = log
+        self._next_s = 0.0
+
+    def burst(self, count: int) -> None:
+        """Send so many records at once."""
+        places = np.arange(self.sent, self.sent + count) % len(self._log)
+        send_events(self._settings, [self._log[place] for place in places])
+        self.sent += count
+
+    def trickle(self) -> None:
+        """Send a few records if the last few were sent a second ago or earlier."""
+        if time.monotonic() > self._next_s:
+            self.burst(40)
+            self._next_s = time.monotonic() + 1
+
+    def rest(self) -> None:
+        """Send what was never sent, and nothing after it."""
+        self.burst(max(0, len(self._log) - self.sent))
+        self._next_s = math.inf
 
 
 def send_catalogue(settings: Settings, items: int) -> None:
