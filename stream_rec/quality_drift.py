@@ -7,7 +7,7 @@ Each is watched by river's ADWIN (Bifet and Gavaldà, SDM 2007), whose window sh
 has changed. Knows events only as two flags; nothing follows from an alarm here.
 """
 
-from river.drift import ADWIN
+from stream_rec.drift_detectors import ADWIN
 
 SIGNALS = ("hit_rate", "new_item_share")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from river.drift import ADWIN, PageHinkley
+from stream_rec.drift_detectors import ADWIN, PageHinkley
 
 Alarm = Literal["change", "fall"]
 
