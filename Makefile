@@ -10,6 +10,8 @@ PYTHON ?= $(shell for found in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.stream-rec
 TESTS ?=
+# Most tests wait for a broker, so two files at a time take little more than half as long.
+AT_ONCE ?= 2
 PAGES := tests/test_readme.py tests/test_security_docs.py \
   tests/consumers/test_options_docs.py tests/consumers/telemetry/test_metrics_docs.py \
   tests/consumers/commands/test_policy_fields.py
@@ -52,7 +54,8 @@ demo: setup ## the main job on a simulated shop, live, about 90 s
 
 .PHONY: test
 test: setup ## every test but the slow ones and those that need a GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(TESTS)
+	$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder \
+	  -m "not slow and not gpu" $(TESTS)
 
 .PHONY: check
 check: setup ## format, lint, types, doctests and tests: what CI checks

@@ -137,7 +137,7 @@ def step(
     refinements last, so that they find their reviews.
     """
     folding = _Folding(replica, profiles, context, Step(ledgers=dict(ledgers)))
-    for arrival in sorted(batch, key=lambda arrival: _TURN.get(arrival.kind, 1)):
+    for arrival in sorted(batch, key=lambda arrival: _TURN[arrival.kind]):
         folding.take(arrival)
     folding.close()
     result = folding.result
@@ -394,4 +394,4 @@ _TOPIC_ORDER: dict[str, int] = {"click": 0, "review": 1}
 # Words alone, in [-1, 1], must be this plain to speak against an item: a model has read them.
 STRONGLY_AGAINST = -0.5
 _AGAINST = Reading(against=True)
-_TURN: dict[str, int] = {"erasure": 0, "refinement": 2}
+_TURN: dict[str, int] = {"erasure": 0, "click": 1, "review": 1, "refinement": 2}

@@ -158,7 +158,7 @@ def test_twenty_kills_lose_nothing_and_apply_nothing_twice(
     own_broker: OwnBroker, prefix: str, tmp_path: Path
 ) -> None:
     storm = Storm(
-        events=20_000, users=1_000, kills=20, zombies=1, broker_kills=1, rebalances=5, within_s=240
+        events=8_000, users=400, kills=20, zombies=1, broker_kills=1, rebalances=5, within_s=240
     )
     weathered(own_broker, prefix, tmp_path, storm)
 
