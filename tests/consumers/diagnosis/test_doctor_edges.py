@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -118,8 +119,10 @@ def test_a_rebalance_is_not_taken_for_being_stuck(shop: Installation) -> None:
 
     thread = threading.Thread(target=join)
     thread.start()
-    time.sleep(1.0)
-    found = shop.found(group_checks.group_gets_on)  # the first one does not poll, so it goes on
+    until = time.monotonic() + 20
+    found: Mapping[str, object] = {}
+    while set(found) != {"rebalancing"} and time.monotonic() < until:  # until the second one asks
+        found = shop.found(group_checks.group_gets_on)  # the first one does not poll: it goes on
     while not done.is_set():
         with suppress(NoOffsetForPartitionError):
             first.poll(100)
