@@ -12,11 +12,10 @@ import numpy as np
 
 from stream_rec.events import Event
 from stream_rec.exposure import ITEMS, USERS, Exposure, Shown
-from stream_rec.publish import DEFAULT_USER
 from stream_rec.ranking.diversity import likeness
 from stream_rec.replay import CUT
 from stream_rec.replica import Replica
-from stream_rec.toplist import TopList
+from stream_rec.toplist import DEFAULT_USER, TopList
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,27 +10,13 @@ import msgspec
 import numpy as np
 
 from stream_rec.item_hash import item_hash
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Listing, Profile
 from stream_rec.ranking.rank import Ranked, rank
 from stream_rec.ranking.rules import rules_time
 from stream_rec.ranking.scoring import Request
 from stream_rec.replica import Replica
-from stream_rec.toplist import Lineage, TopList
-
-# The pseudo-user whose list serves everyone never seen; kept in partition 0.
-DEFAULT_USER = "*"
-
-
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition has been through: next offsets, outcome counts, newest event time.
-
-    `erased_at` is when a user of it was last forgotten, on the clock of the worker; 0 for never.
-    """
-
-    next_offsets: dict[str, int] = {}
-    outcomes: dict[str, dict[str, int]] = {}
-    newest_ms: int = 0
-    erased_at: int = 0
+from stream_rec.toplist import DEFAULT_USER, Lineage, TopList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,13 @@ import numpy as np
 from stream_rec.erasure import Erased, Erasure, Marker, parse_erasure
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import Event, parse_events
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import DEFAULT_USER, Due, Ledger, publish
+from stream_rec.publish import Due, publish
 from stream_rec.replica import Replica
 from stream_rec.staleness import Place, Staleness
 from stream_rec.step import Arrival, Context, step
-from stream_rec.toplist import TopList
+from stream_rec.toplist import DEFAULT_USER, TopList
 
 CUT = 10
 

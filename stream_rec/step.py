@@ -32,6 +32,7 @@ from stream_rec.erasure import (
 )
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import DAY_MS, Event, Kind, parse_events
+from stream_rec.ledger import Ledger
 from stream_rec.policy import Policy, Signals
 from stream_rec.profiles.phrases import telling_phrase
 from stream_rec.profiles.profile import (
@@ -43,7 +44,7 @@ from stream_rec.profiles.profile import (
     fold,
 )
 from stream_rec.profiles.refinement import Refinement, refined
-from stream_rec.publish import Due, Ledger, publish
+from stream_rec.publish import Due, publish
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts, FactsBuilder
 from stream_rec.taught import Taught, teach

@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+# The pseudo-user whose list serves everyone never seen; kept in partition 0.
+DEFAULT_USER = "*"
 Tier = Literal["adapted", "lm", "statistics", "popular"]
 
 

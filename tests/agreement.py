@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stream_rec.item_hash import item_hash
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Ledger
 from stream_rec.statistics.statistics import Statistics
 from stream_rec.toplist import TopList
 from tests.oracle import Expected, Fold

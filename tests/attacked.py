@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from stream_rec.items import Item
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Due, Ledger, publish
+from stream_rec.publish import Due, publish
 from stream_rec.replica import Replica
 from stream_rec.simulation.shilling import PREFIX, WINDOW
 from stream_rec.step import Arrival, Context, step

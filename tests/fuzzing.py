@@ -32,10 +32,10 @@ from stream_rec.errors import (
 )
 from stream_rec.events import Event, parse_event, parse_events
 from stream_rec.items import item_text, parse_item
+from stream_rec.ledger import Ledger
 from stream_rec.policy import Policies, parse_policy
 from stream_rec.profiles.profile import Listing, Profile, fold
 from stream_rec.profiles.sentiment import Sentiment
-from stream_rec.publish import Ledger
 from stream_rec.ranking.exploration import Exploration
 from stream_rec.ranking.reranker import Reranker
 from stream_rec.statistics.facts import Facts, FactsBuilder

@@ -20,8 +20,9 @@ from consumers.kafka_io.wire import (
     marker_key,
 )
 from stream_rec.erasure import Marker
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Due, Ledger, Published, publish
+from stream_rec.publish import Due, Published, publish
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
 from stream_rec.step import Arrival, Context, DeadLetter, Step, step

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Ledger
 from stream_rec.step import Arrival, Context, step
 from tests.fuzzing import DECODERS, WHOLE_BODIES, Decoder, judge, mutants
 from tests.poison import poisoned

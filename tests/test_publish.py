@@ -4,11 +4,12 @@ import msgspec
 import numpy as np
 
 from stream_rec.events import Event
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Listing, Profile, fold
-from stream_rec.publish import DEFAULT_USER, Due, Ledger, Published, publish
+from stream_rec.publish import Due, Published, publish
 from stream_rec.replica import Replica
 from stream_rec.step import Context, step
-from stream_rec.toplist import TopList, encode
+from stream_rec.toplist import DEFAULT_USER, TopList, encode
 from tests.shop_log import FIRST_MS, Shape, random_log, tiny_replica
 
 NOBODY = Profile(DEFAULT_USER)

@@ -13,8 +13,8 @@ import pytest
 from consumers.kafka_io.wire import decode_profile, encode_profile
 from stream_rec.erasure import Marker
 from stream_rec.events import DAY_MS
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Listing, Profile
-from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts
 from stream_rec.step import (

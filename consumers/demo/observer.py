@@ -15,8 +15,7 @@ from consumers.kafka_io.clients import plain_consumer, plain_producer
 from consumers.kafka_io.topics import Topics
 from consumers.settings import Settings
 from stream_rec.errors import BrokerUnavailable
-from stream_rec.publish import DEFAULT_USER
-from stream_rec.toplist import TopList
+from stream_rec.toplist import DEFAULT_USER, TopList
 
 
 class Observer:

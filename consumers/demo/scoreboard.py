@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream_rec.baselines import TOP, Baselines, gain
-from stream_rec.publish import DEFAULT_USER
-from stream_rec.toplist import TopList
+from stream_rec.toplist import DEFAULT_USER, TopList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

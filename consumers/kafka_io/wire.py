@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from stream_rec import formats
 from stream_rec.erasure import Marker
 from stream_rec.errors import StateRejected
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.pseudonyms import PLAIN, Pseudonyms
-from stream_rec.publish import Ledger
 
 # Keys of the changelog that are no user's begin with a zero byte, which no user id has.
 NO_USER = b"\x00"

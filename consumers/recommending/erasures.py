@@ -25,7 +25,7 @@ from consumers.kafka_io.transaction import Outgoing
 from consumers.kafka_io.wire import encode_marker, marker_key
 from consumers.recommending.profile_store import ProfileStore
 from stream_rec.erasure import Erased
-from stream_rec.publish import Ledger
+from stream_rec.ledger import Ledger
 
 
 def erasing_records(

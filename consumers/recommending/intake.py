@@ -16,9 +16,9 @@ from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import decode_refinement
 from stream_rec.errors import ConfigurationError, NewerFormat, StateRejected
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.pseudonyms import PLAIN, Pseudonyms
-from stream_rec.publish import Ledger
 from stream_rec.step import Arrival
 
 

@@ -20,8 +20,9 @@ from consumers.recommending.key_notes import new_note
 from consumers.recommending.profile_store import KEYS_KEY, ProfileStore, StoredProfile
 from stream_rec import step
 from stream_rec.erasure import Erased
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Ledger, Published
+from stream_rec.publish import Published
 from stream_rec.statistics.facts import Facts
 from stream_rec.toplist import TopList, encode
 

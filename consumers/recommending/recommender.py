@@ -44,8 +44,8 @@ from consumers.telemetry.health import Answer, Health
 from consumers.telemetry.metrics import RecommenderMetrics, Stamps
 from consumers.telemetry.quality import Quality
 from stream_rec.errors import AccessDenied, ConfigurationError, NewerFormat
+from stream_rec.ledger import Ledger
 from stream_rec.policy_trial import try_policy
-from stream_rec.publish import Ledger
 from stream_rec.replica import Replica
 from stream_rec.step import Context, Step, step
 from stream_rec.warm_up import warm_up

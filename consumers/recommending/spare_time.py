@@ -18,9 +18,10 @@ from itertools import islice
 from consumers.recommending.profile_store import ProfileStore
 from stream_rec.policy import ListPolicy
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import DEFAULT_USER, Due
+from stream_rec.publish import Due
 from stream_rec.replica import Replica
 from stream_rec.staleness import Place, Staleness
+from stream_rec.toplist import DEFAULT_USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from consumers.recommending.spare_time import SpareTime
 from stream_rec.exposure import Exposure
-from stream_rec.publish import DEFAULT_USER
 from stream_rec.ranking.forbidden import Forbidden, last_end
 from stream_rec.replica import Replica
 from stream_rec.staleness import Place
+from stream_rec.toplist import DEFAULT_USER
 
 
 class Sweeps:

@@ -16,13 +16,12 @@ from prometheus_client.registry import Collector
 
 from stream_rec.exposure import ITEMS, USERS, Exposure, Shown, Taken
 from stream_rec.item_hash import item_hash
-from stream_rec.publish import DEFAULT_USER
 from stream_rec.quality_drift import SIGNALS, QualityDrift
 from stream_rec.ranking.features import Feature
 from stream_rec.ranking.start_weights import start_weights
 from stream_rec.replica import Replica
 from stream_rec.step import Step
-from stream_rec.toplist import TopList
+from stream_rec.toplist import DEFAULT_USER, TopList
 
 
 class Quality(Collector):

@@ -15,7 +15,7 @@ import msgspec
 
 from stream_rec.events import Event
 from stream_rec.language_model.drift import DriftWatch
-from stream_rec.publish import DEFAULT_USER
+from stream_rec.toplist import DEFAULT_USER
 
 Outcome = Literal["in the list", "not in the list", "no list"]
 

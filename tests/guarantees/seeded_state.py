@@ -18,8 +18,8 @@ from consumers.kafka_io.wire import (
 )
 from consumers.settings import Settings
 from stream_rec.events import Event
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Listing, Profile, fold
-from stream_rec.publish import Ledger
 from stream_rec.statistics.facts import FactsBuilder
 from tests.guarantees.topic_log import producer
 

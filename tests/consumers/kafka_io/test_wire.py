@@ -17,8 +17,8 @@ from consumers.kafka_io.wire import (
     vector_key,
 )
 from stream_rec.errors import StateRejected
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Listing, Profile
-from stream_rec.publish import Ledger
 
 
 def test_everything_comes_back_as_it_was() -> None:

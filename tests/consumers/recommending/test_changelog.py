@@ -14,8 +14,8 @@ from consumers.recommending.changelog import restore
 from consumers.recommending.profile_store import ProfileStore
 from consumers.settings import Settings
 from stream_rec.errors import ConfigurationError
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Ledger
 
 
 class Log:

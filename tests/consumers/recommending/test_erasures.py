@@ -20,8 +20,8 @@ from consumers.recommending.erasures import NOBODYS, CleaningTimes, Traces, eras
 from consumers.recommending.profile_store import ProfileStore, StoredProfile
 from stream_rec.erasure import Erased, Marker
 from stream_rec.errors import NewerFormat, StateRejected
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Ledger
 
 TOPICS = Topics("p")
 MARK = Marker(timestamp=1_700_000_000_000, version=1024)

@@ -9,9 +9,9 @@ from kafka.errors import OffsetOutOfRangeError
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import encode_refinement
 from consumers.recommending.intake import Intake
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Understood
 from stream_rec.profiles.refinement import Refinement
-from stream_rec.publish import Ledger
 
 TOPICS = Topics("p")
 REVIEWS, REFINEMENTS = TopicPartition(TOPICS.reviews, 0), TopicPartition(TOPICS.refinements, 0)

@@ -12,9 +12,9 @@ from consumers.recommending.outbox import Outbox, Sealed, merge, seal
 from consumers.recommending.profile_store import KEYS_KEY, ProfileStore
 from stream_rec.erasure import Erased, Marker
 from stream_rec.errors import ConfigurationError, StateRejected
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
 from stream_rec.pseudonyms import Pseudonyms, read_keys
-from stream_rec.publish import Ledger
 from tests.consumers.recommending.test_erasures import holding
 
 TOPICS = Topics("p")

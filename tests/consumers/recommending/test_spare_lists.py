@@ -9,7 +9,7 @@ from consumers.recommending.outbox import Outbox
 from consumers.recommending.spare_lists import SpareLists
 from consumers.recommending.spare_time import SpareTime
 from stream_rec.erasure import Erased, Marker
-from stream_rec.publish import Ledger
+from stream_rec.ledger import Ledger
 from tests.consumers.recommending.test_spare_time import NOTHING, NOW_MS, Spare
 from tests.shop_log import tiny_replica
 

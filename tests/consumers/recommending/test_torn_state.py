@@ -27,8 +27,8 @@ from consumers.recommending.changelog import restore
 from consumers.recommending.profile_store import ProfileStore, StoredProfile
 from consumers.recommending.snapshots import Snapshot, read_snapshot, write_snapshot
 from stream_rec.errors import StateRejected
+from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
-from stream_rec.publish import Ledger
 
 TOPIC = "t.internal.profiles"
 TRANSACTIONS, ON_DISK, USERS = 60, 45, 40
