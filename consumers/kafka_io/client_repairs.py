@@ -8,6 +8,8 @@
                else is fetched, so on a quiet topic the parked records never come back
     left out   asked for offsets of several partitions, it leaves out those whose leader it does not
                know just then, and raises a KeyError; here they are asked for again
+    mixed      its range assignor forgets members of a group in which static and dynamic ones come
+               mixed, as when a stranger joins; here static members come first
 
 All were reproduced; tests on the real broker hold the client to what is done here. Knows nothing
 of what records mean.
@@ -16,6 +18,7 @@ of what records mean.
 from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.record.default_records import DefaultRecordBatch
 
 
@@ -24,6 +27,7 @@ def mend_client() -> None:
     DefaultRecordBatch._read_msg = _read_msg  # noqa: SLF001
     Fetcher.fetched_records = _fetched_records
     Fetcher._send_list_offsets_requests = _send_list_offsets_requests  # noqa: SLF001
+    RangePartitionAssignor.assign = classmethod(_assign)
 
 
 class _Lenient(bytes):
@@ -63,7 +67,12 @@ async def _send_list_offsets_requests(fetcher: Any, timestamps: Any) -> Any:
     return found, again | left_out
 
 
+def _assign(_: Any, cluster: Any, members: Any) -> Any:
+    return _assigned(cluster, sorted(members, key=lambda member: member.group_instance_id is None))
+
+
 NO_LEADER = -1
 _strict = DefaultRecordBatch._read_msg  # noqa: SLF001
 _fetched = Fetcher.fetched_records
 _asked = Fetcher._send_list_offsets_requests  # noqa: SLF001
+_assigned = RangePartitionAssignor.assign

@@ -7,6 +7,8 @@ import pytest
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
+from consumers.kafka_io.client_repairs import mend_client
+
 INPUTS = ["p.events.clicks", "p.events.reviews", "p.erasures"]
 
 
@@ -33,11 +35,18 @@ def test_client_splits_partition_numbers_with_the_cooperative_assignor() -> None
     assert split, "the cooperative assignor keeps numbers together now: rule 11 may be relaxed"
 
 
-def _owners(assignor: Any, workers: int) -> dict[int, set[str]]:
+def test_a_stranger_among_static_members_costs_nobody_their_partitions() -> None:
+    """Without the repair only the members after the stranger get any."""
+    mend_client()
+    owners = _owners(RangePartitionAssignor(), 4, dynamic=1)
+    assert owners == {0: {"m0"}, 1: {"m2"}, 2: {"m3"}, 3: {"m1"}}
+
+
+def _owners(assignor: Any, workers: int, dynamic: int = -1) -> dict[int, set[str]]:
     members = [
         SimpleNamespace(
             member_id=f"m{number}",
-            group_instance_id=f"worker-{number}",
+            group_instance_id=None if number == dynamic else f"worker-{number}",
             metadata=assignor.metadata(INPUTS),
         )
         for number in range(workers)
