@@ -110,7 +110,7 @@ def _read_to_end(
         if not pending:
             return
         try:
-            polled = consumer.poll(timeout_ms=500)
+            polled = consumer.poll(timeout_ms=POLL_MS)
         except OffsetOutOfRangeError:  # cleaned away between looking and reading
             _start_again(store, reading)
             return
@@ -149,3 +149,5 @@ def _complete(standing: Standing, committed: Mapping[str, int | None]) -> bool:
 
 LOG = logging.getLogger(__name__)
 MARKERS_S = 20.0
+# What is left is often a commit marker alone, behind which a poll goes on waiting without a word.
+POLL_MS = 20
