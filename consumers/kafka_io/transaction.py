@@ -6,7 +6,9 @@
     3. send      every record to its explicit partition
     4. offsets   the next input offsets, with the consumer's group metadata: a member that lost
                  its partitions is refused here
-    5. commit    after which the state may be merged
+    5. written   every record is acknowledged: the client commits without those that it has given
+                 up as too old
+    6. commit    after which the state may be merged
 
 Crash-only: any exception, and any step longer than the deadline, ends the process with 75. The
 producer is never used again after an error (aborted offsets would leak into the next transaction),
@@ -91,23 +93,26 @@ class Transactor:
         producer = self._producer
         producer.begin_transaction()
         crash_point("after_begin")
-        last = {}
-        for record in records:
-            last[record.topic, record.partition] = producer.send(
+        sent = [
+            producer.send(
                 record.topic,
                 value=record.value,
                 key=record.key,
                 headers=list(record.headers),
                 partition=record.partition,
             )
+            for record in records
+        ]
         crash_point("after_send")
         producer.send_offsets_to_transaction(
             {partition: OffsetAndMetadata(offset) for partition, offset in offsets.items()}, group
         )
         crash_point("after_offsets")
+        producer.flush(timeout=DEADLINE_S)
+        written = [future.get(timeout=0) for future in sent]
         producer.commit_transaction()
         crash_point("after_commit")
-        return {place: future.get(timeout=0).offset for place, future in last.items()}
+        return {(one.topic, one.partition): one.offset for one in written}
 
     def close(self) -> None:
         """Close the producer; only after the last commit has returned."""

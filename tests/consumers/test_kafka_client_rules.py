@@ -183,6 +183,37 @@ def test_refused_transaction_ends_the_process_and_leaves_nothing(tenant: Tenant)
     assert reader.poll(1_000) == {}
 
 
+def test_records_that_were_never_sent_are_not_left_out_of_a_commit(
+    tenant: Tenant, watchdog: Watchdog
+) -> None:
+    """The client drops records older than 9 s, then commits the offsets and the other records.
+
+    So it was found: the broker was killed before a commit and came back within the transaction's
+    10 s, and offsets stood in the group whose profiles stood nowhere.
+    """
+    process = in_a_process(
+        tenant,
+        "transactor = Transactor(settings, Path(settings.data_dir), Watchdog())\n"
+        "group = ConsumerGroupMetadata(settings.group_id)\n"
+        "records = [Outgoing(topic=topics.audit, partition=0, key=b'k', value=b'v' * 50_000)"
+        " for _ in range(100)]\n"
+        "transactor.commit(records, {TopicPartition(topics.clicks, 0): 5}, group)\n"
+        "print('committed')\n",
+        environment={"STREAM_REC_CRASH_AT": "after_send:1:STOP"},
+    )
+    stat = Path(f"/proc/{process.pid}/stat")
+    until = time.monotonic() + 60
+    while stat.read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(9.2)  # longer than records are kept, shorter than the transaction lasts
+    process.send_signal(signal.SIGCONT)
+    status, complaints = ended(process, 60)
+    assert (status, "transaction failed" in complaints) == (RESTART_ME, True), complaints
+    Transactor(tenant.settings, tenant.settings.data_dir, watchdog).close()
+    assert tenant.committed(tenant.places[0]) is None
+
+
 # 2, 3, 6. calls that hang, outcomes that are unknown, errors that nothing recovers from
 
 
