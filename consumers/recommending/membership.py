@@ -58,8 +58,14 @@ class Membership(ConsumerRebalanceListener):
         self.restored = False
 
     def join(self, inputs: list[str]) -> None:
-        """Subscribe; every member must name the same topics."""
+        """Subscribe; every member must name the same topics.
+
+        Their partitions are asked for before the first poll joins the group: a leader that assigns
+        before it knows them gives nobody anything, and may not look again for five minutes.
+        """
         self._consumer.subscribe(inputs, listener=self)
+        for topic in inputs:
+            self._consumer.partitions_for_topic(topic)
 
     def take_over(self, store: ProfileStore) -> dict[int, Standing]:
         """Bring the store in line with the assignment; return where each partition stands.

@@ -23,6 +23,7 @@ from consumers.kafka_io.topics import Topics, ensure_topics
 from consumers.kafka_io.transaction import DEADLINE_S, ID_FILE, Outgoing, Transactor
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.processes.watchdog import RESTART_ME, Watchdog
+from consumers.recommending.membership import Membership
 from consumers.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,7 +58,10 @@ class Tenant:
         """Make a group member and wait until it owns both partitions of clicks and reviews."""
         made = clients.group_consumer(self.settings)
         self.opened.append(made)
-        made.subscribe([self.topics.clicks, self.topics.reviews])
+        inputs = [self.topics.clicks, self.topics.reviews]
+        made.subscribe(inputs)
+        for topic in inputs:  # or as the leader it may give itself nothing
+            made.partitions_for_topic(topic)
         until = time.monotonic() + 30
         while len(made.assignment()) < 4 and time.monotonic() < until:
             try:
@@ -419,3 +423,18 @@ def test_successor_finds_stable_offsets_at_once_after_kill_9(
     assert time.monotonic() - started < 6.0, "without fencing it takes 11 s"
     assert (folder / ID_FILE).read_text() != before
     successor.close()
+
+
+# 13. leaders that know no partitions
+
+
+def test_a_member_knows_all_partitions_before_it_may_have_to_assign_them(
+    tenant: Tenant, watchdog: Watchdog
+) -> None:
+    """One in ten lone members stood without partitions for more than half a minute."""
+    consumer = clients.group_consumer(tenant.settings)
+    tenant.opened.append(consumer)
+    inputs = [tenant.topics.clicks, tenant.topics.reviews]
+    Membership(tenant.settings, tenant.topics, consumer, watchdog).join(inputs)
+    known = consumer._client.cluster
+    assert [known.partitions_for_topic(topic) for topic in inputs] == [{0, 1}, {0, 1}]

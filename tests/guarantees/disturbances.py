@@ -104,7 +104,10 @@ class Rebalances:
             bootstrap_timeout_ms=2_000,
         )
         try:
-            guest.subscribe(Intake(guest, topics).topics)
+            inputs = Intake(guest, topics).topics
+            guest.subscribe(inputs)
+            for topic in inputs:
+                guest.partitions_for_topic(topic)
             until = time.monotonic() + SESSION_S
             while not guest.assignment() and time.monotonic() < until and not self._over.is_set():
                 guest.poll(100, max_records=1)

@@ -42,6 +42,8 @@ def as_user(shop: Installation, *operations: str) -> Settings:
 def joined(settings: Settings, topics: list[str]) -> KafkaConsumer:
     consumer = clients.group_consumer(settings)
     consumer.subscribe(topics)
+    for topic in topics:
+        consumer.partitions_for_topic(topic)
     until = time.monotonic() + 20
     while not consumer.assignment() and time.monotonic() < until:
         with suppress(NoOffsetForPartitionError):
@@ -90,6 +92,8 @@ def test_more_members_than_partitions_are_noted(shop: Installation) -> None:
     first = joined(shop.settings, topics)
     second = clients.group_consumer(replace(shop.settings, slot=1))
     second.subscribe(topics)
+    for topic in topics:
+        second.partitions_for_topic(topic)
     try:
         until = time.monotonic() + 20
         while time.monotonic() < until:

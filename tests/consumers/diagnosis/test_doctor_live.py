@@ -174,7 +174,10 @@ def commit(joined: KafkaConsumer, offsets: dict[TopicPartition, OffsetAndMetadat
 def member(shop: Installation) -> KafkaConsumer:
     """Join the recommenders' group, and get its partitions."""
     joined = clients.group_consumer(shop.settings)
-    joined.subscribe([shop.topics.clicks, shop.topics.reviews])
+    topics = [shop.topics.clicks, shop.topics.reviews]
+    joined.subscribe(topics)
+    for topic in topics:
+        joined.partitions_for_topic(topic)
     until = time.monotonic() + 20
     while not joined.assignment() and time.monotonic() < until:
         with suppress(NoOffsetForPartitionError):
