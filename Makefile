@@ -68,6 +68,10 @@ check: setup ## format, lint, types, doctests and tests: what CI checks
 storm: setup ## kills, zombies, poison and restarts on a real broker, against the oracle
 	$(BIN)/python -m pytest -m slow $(or $(TESTS),tests/guarantees)
 
+.PHONY: slow
+slow: setup ## every test that takes too long for `make test`, the storm included: an hour
+	$(BIN)/python -m pytest -m "slow and not gpu" $(TESTS)
+
 .PHONY: soak
 soak: setup ## 200,000 users and 17,000 items for ten minutes: memory, threads and files stay
 	$(BIN)/python -m benchmarks soak --seconds 600

@@ -23,7 +23,7 @@ from tests.group_simulation import Broker, Group, Shell, Stepper, Worker
 from tests.oracle import fold
 from tests.shop_log import TOPICS, Shape, logged, random_log
 
-SCHEDULES = 200
+SCHEDULES = 120
 SHAPE = Shape(events=60, partitions=3, erasures=0.08, refinements=0.15)
 
 

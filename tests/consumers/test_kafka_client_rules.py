@@ -4,14 +4,12 @@ Two kinds of tests: what the client does (when one of these fails, the client ha
 rule it stands for before changing either), and what our code does about it.
 """
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kafka import ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata
@@ -19,71 +17,13 @@ from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import TopicPartition
 
 from consumers.kafka_io import clients
-from consumers.kafka_io.topics import Topics, ensure_topics
 from consumers.kafka_io.transaction import DEADLINE_S, ID_FILE, Outgoing, Transactor
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.processes.watchdog import RESTART_ME, Watchdog
-from consumers.recommending.membership import Membership
-from consumers.settings import Settings
+from tests.consumers.kafka_tenant import Tenant, ended, heard, in_a_process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ["p.events.clicks", "p.events.reviews", "p.erasures"]
-
-
-class Tenant:
-    """Topics of one test, and clients that are closed after it."""
-
-    def __init__(self, servers: str, prefix: str, folder: Path) -> None:
-        self.settings = Settings(bootstrap_servers=servers, prefix=prefix, data_dir=folder)
-        self.topics = Topics(prefix)
-        self.opened: list[Any] = []
-        client = clients.admin(self.settings)
-        ensure_topics(client, self.topics, partitions=2, replication_factor=1)
-        client.close()
-        self.places = [TopicPartition(self.topics.clicks, number) for number in range(2)]
-
-    def producer(self, transactional_id: str, **options: Any) -> KafkaProducer:
-        """Make a bare transactional producer."""
-        made = KafkaProducer(
-            bootstrap_servers=self.settings.bootstrap_servers,
-            transactional_id=f"{self.settings.prefix}-{transactional_id}",
-            retry_backoff_ms=5,
-            **{"transaction_timeout_ms": 10_000} | options,
-        )
-        self.opened.append(made)
-        made.init_transactions()
-        return made
-
-    def member(self) -> KafkaConsumer:
-        """Make a group member and wait until it owns both partitions of clicks and reviews."""
-        made = clients.group_consumer(self.settings)
-        self.opened.append(made)
-        inputs = [self.topics.clicks, self.topics.reviews]
-        made.subscribe(inputs)
-        for topic in inputs:  # or as the leader it may give itself nothing
-            made.partitions_for_topic(topic)
-        until = time.monotonic() + 30
-        while len(made.assignment()) < 4 and time.monotonic() < until:
-            try:
-                made.poll(100)
-            except KafkaError:  # no position yet: these tests read nothing
-                continue
-        assert len(made.assignment()) == 4
-        return made
-
-    def committed(self, place: TopicPartition, isolation: str = "read_committed") -> int | None:
-        """Ask the group's committed offset as a stranger would, for at most two seconds."""
-        asking = KafkaConsumer(
-            bootstrap_servers=self.settings.bootstrap_servers,
-            group_id=self.settings.group_id,
-            isolation_level=isolation,
-            enable_auto_commit=False,
-        )
-        try:
-            offset: int | None = asking.committed(place, timeout_ms=2_000)
-            return offset
-        finally:
-            asking.close(autocommit=False)
 
 
 @pytest.fixture
@@ -105,47 +45,6 @@ def stale(member: KafkaConsumer) -> ConsumerGroupMetadata:
     """What a member knows that was put out of its group."""
     now = member.group_metadata()
     return now._replace(generation_id=now.generation_id + 7)
-
-
-def in_a_process(tenant: Tenant, body: str, **more: Any) -> "subprocess.Popen[str]":
-    """Run Python that has `settings`, `topics` and this file's imports, in a process of its own."""
-    start = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from kafka import ConsumerGroupMetadata, KafkaProducer\n"
-        "from kafka.structs import OffsetAndMetadata, TopicPartition\n"
-        "from consumers.kafka_io import clients\n"
-        "from consumers.settings import Settings\n"
-        "from consumers.kafka_io.topics import Topics\n"
-        "from consumers.kafka_io.transaction import Outgoing, Transactor\n"
-        "from consumers.processes.watchdog import Watchdog\n"
-        f"settings = Settings(bootstrap_servers={tenant.settings.bootstrap_servers!r},"
-        f" prefix={tenant.settings.prefix!r}, data_dir=Path({str(tenant.settings.data_dir)!r}))\n"
-        "topics = Topics(settings.prefix)\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", start + body],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-        env=os.environ | more.pop("environment", {}),
-        **more,
-    )
-
-
-def heard(process: "subprocess.Popen[str]", word: str) -> None:
-    """Wait until the process says a word."""
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    assert line == word, process.communicate(timeout=20)
-
-
-def ended(process: "subprocess.Popen[str]", timeout: float) -> tuple[int, str]:
-    """Wait for the process to end; return its status and what it complained of."""
-    _, complaints = process.communicate(timeout=timeout)
-    return process.returncode, complaints
 
 
 # 1. aborted offsets leak into the next transaction
@@ -185,37 +84,6 @@ def test_refused_transaction_ends_the_process_and_leaves_nothing(tenant: Tenant)
     reader.assign([place])
     reader.seek_to_beginning(place)
     assert reader.poll(1_000) == {}
-
-
-def test_records_that_were_never_sent_are_not_left_out_of_a_commit(
-    tenant: Tenant, watchdog: Watchdog
-) -> None:
-    """The client drops records older than 9 s, then commits the offsets and the other records.
-
-    So it was found: the broker was killed before a commit and came back within the transaction's
-    10 s, and offsets stood in the group whose profiles stood nowhere.
-    """
-    process = in_a_process(
-        tenant,
-        "transactor = Transactor(settings, Path(settings.data_dir), Watchdog())\n"
-        "group = ConsumerGroupMetadata(settings.group_id)\n"
-        "records = [Outgoing(topic=topics.audit, partition=0, key=b'k', value=b'v' * 50_000)"
-        " for _ in range(100)]\n"
-        "transactor.commit(records, {TopicPartition(topics.clicks, 0): 5}, group)\n"
-        "print('committed')\n",
-        environment={"STREAM_REC_CRASH_AT": "after_send:1:STOP"},
-    )
-    stat = Path(f"/proc/{process.pid}/stat")
-    until = time.monotonic() + 60
-    while stat.read_text().rpartition(")")[2].split()[0] != "T":
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    time.sleep(9.2)  # longer than records are kept, shorter than the transaction lasts
-    process.send_signal(signal.SIGCONT)
-    status, complaints = ended(process, 60)
-    assert (status, "transaction failed" in complaints) == (RESTART_ME, True), complaints
-    Transactor(tenant.settings, tenant.settings.data_dir, watchdog).close()
-    assert tenant.committed(tenant.places[0]) is None
 
 
 # 2, 3, 6. calls that hang, outcomes that are unknown, errors that nothing recovers from
@@ -423,18 +291,3 @@ def test_successor_finds_stable_offsets_at_once_after_kill_9(
     assert time.monotonic() - started < 6.0, "without fencing it takes 11 s"
     assert (folder / ID_FILE).read_text() != before
     successor.close()
-
-
-# 13. leaders that know no partitions
-
-
-def test_a_member_knows_all_partitions_before_it_may_have_to_assign_them(
-    tenant: Tenant, watchdog: Watchdog
-) -> None:
-    """One in ten lone members stood without partitions for more than half a minute."""
-    consumer = clients.group_consumer(tenant.settings)
-    tenant.opened.append(consumer)
-    inputs = [tenant.topics.clicks, tenant.topics.reviews]
-    Membership(tenant.settings, tenant.topics, consumer, watchdog).join(inputs)
-    known = consumer._client.cluster
-    assert [known.partitions_for_topic(topic) for topic in inputs] == [{0, 1}, {0, 1}]

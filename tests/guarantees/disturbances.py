@@ -60,13 +60,14 @@ def stop_inside(fleet: Fleet, slot: int, point: str) -> None:
 
 
 class Rebalances:
-    """A guest that joins the group and leaves it again, every 1 to 2 s; use it as a context.
+    """A guest that joins the group and leaves it again, after 1 to 2 s or `rest_s`; a context.
 
     It reads the same topics, so partitions move to it and back; it never commits anything.
     """
 
-    def __init__(self, settings: Settings, seed: int = 0) -> None:
+    def __init__(self, settings: Settings, rest_s: float = 1.0, seed: int = 0) -> None:
         self.joined = 0
+        self._rest_s = rest_s
         self._settings = settings
         self._rng = np.random.default_rng(seed)
         self._over = threading.Event()
@@ -87,7 +88,7 @@ class Rebalances:
         assert not self._thread.is_alive(), "the guest does not leave"
 
     def _visit(self) -> None:
-        while not self._over.wait(1 + float(self._rng.random())):
+        while not self._over.wait(self._rest_s + float(self._rng.random())):
             with contextlib.suppress(KafkaError):  # the broker may be dead just now
                 self._once()
 

@@ -44,6 +44,7 @@ class Storm:
     rebalances: int
     within_s: float
     workers: int = 3
+    rest_s: float = 1.0  # between two rebalances
 
     @property
     def rounds(self) -> int:
@@ -130,7 +131,7 @@ def weathered(own: OwnBroker, prefix: str, folder: Path, storm: Storm) -> None:
         send_catalogue(settings, 200)
         fleet.wait_ready()
         set_policy(settings, {"list": {"min_interval_ms": 1000, "size": 5}})
-        with Rebalances(settings) as rebalances:
+        with Rebalances(settings, storm.rest_s) as rebalances:
             for number in range(storm.rounds):
                 feed.burst(share)
                 strike(fleet, storm, rng)
@@ -158,7 +159,14 @@ def test_twenty_kills_lose_nothing_and_apply_nothing_twice(
     own_broker: OwnBroker, prefix: str, tmp_path: Path
 ) -> None:
     storm = Storm(
-        events=8_000, users=400, kills=20, zombies=1, broker_kills=1, rebalances=5, within_s=240
+        events=8_000,
+        users=400,
+        kills=20,
+        zombies=1,
+        broker_kills=1,
+        rebalances=5,
+        within_s=240,
+        rest_s=4.0,
     )
     weathered(own_broker, prefix, tmp_path, storm)
 

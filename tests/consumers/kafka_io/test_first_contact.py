@@ -1,5 +1,6 @@
 """Why nobody is let in, told by listeners that behave as brokers do when they refuse."""
 
+import logging
 import socket
 import struct
 import threading
@@ -98,6 +99,7 @@ def test_a_listener_that_ends_every_handshake_speaks_no_tls(listen: Callable) ->
 def test_what_the_client_says_meanwhile_is_said_once_by_us(
     listen: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="kafka")  # whatever tests before this one asked for
     settings = Settings(bootstrap_servers=listen(refusing(0.3)), security=BY_SCRAM)
     with pytest.raises(AccessDenied):
         admin(settings)

@@ -72,6 +72,7 @@ def test_feedback_becomes_a_tower_that_serves_and_an_adapter_in_shadow(
     assert all(path.name.isdecimal() for path in bundles(learning.settings))
 
 
+@pytest.mark.slow
 def test_new_items_are_read_with_the_adapter_too_and_it_ends_where_a_pupil_is_erased(
     learning: Learning,
 ) -> None:
@@ -210,6 +211,7 @@ POINTS = (
 )
 
 
+@pytest.mark.slow
 def test_a_method_chosen_while_it_runs_is_that_of_the_next_round(
     learning: Learning, causal: Backbone
 ) -> None:
