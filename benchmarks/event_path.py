@@ -161,7 +161,8 @@ def measured(
         for part, policy, titles in ((quiet, QUIET, 0), (busy, ALWAYS, 2 * rate)):
             set_policy(settings, policy)
             shop.trade(rate, time.monotonic() + 8, titles)  # until one is at work, the other done
-            _settle(titles)
+            if part is quiet:
+                _settle()
             before, started = _processor_s(), time.monotonic()
             part.fresh += shop.trade(rate, started + seconds, titles).fresh
             lasted = time.monotonic() - started
@@ -170,10 +171,10 @@ def measured(
     return quiet, busy
 
 
-def _settle(titles: int) -> None:
-    """Wait until a round that was begun is over, before a quiet part."""
+def _settle() -> None:
+    """Wait until a round that was begun is over."""
     until = time.monotonic() + 600
-    while not titles and time.monotonic() < until:
+    while time.monotonic() < until:
         before = _processor_s()
         time.sleep(3)
         after = _processor_s()

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from kafka.protocol.consumer.offsets import IsolationLevel
 
 from consumers.kafka_io.clients import admin
-from consumers.kafka_io.topic_reading import Read, newest, reader
+from consumers.kafka_io.topic_reading import MARKER_POLL_MS, Read, newest, reader
 from consumers.kafka_io.topics import Plan, Topics, partition_counts, plans
 from consumers.settings import Settings
 
@@ -147,7 +147,7 @@ class Look:
         self.consumer.seek(place, max(start, begin))
         until = time.monotonic() + SAMPLE_S
         while self.consumer.position(place) < end and time.monotonic() < until:
-            if self.consumer.poll(timeout_ms=200):
+            if self.consumer.poll(timeout_ms=MARKER_POLL_MS):
                 return True
         return False
 
@@ -173,7 +173,7 @@ class Look:
         while time.monotonic() < until and any(
             self.consumer.position(place) < end[place] for place in places
         ):
-            for records in self.consumer.poll(timeout_ms=200).values():
+            for records in self.consumer.poll(timeout_ms=MARKER_POLL_MS).values():
                 for record in records:
                     yield Sampled(
                         partition=record.partition,

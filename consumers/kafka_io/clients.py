@@ -5,7 +5,9 @@ transaction is open), no reader commits by itself, and no client waits 30 s to r
 made through `first_contact.py`, and raises what that raises. Nothing here knows what records mean.
 """
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from collections.abc import Collection
+
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from consumers.kafka_io.client_repairs import mend_client
@@ -14,7 +16,7 @@ from consumers.settings import Settings
 
 
 def group_consumer(settings: Settings) -> KafkaConsumer:
-    """Make the recommenders' group member of this slot; subscribe it yourself.
+    """Make the recommenders' group member of this slot, which `join_group` subscribes.
 
     The range assignor keeps the equal partition numbers of all topics in one worker; the
     cooperative one splits a user's topics. Static membership brings a restarted slot its own
@@ -32,6 +34,21 @@ def group_consumer(settings: Settings) -> KafkaConsumer:
         "max_poll_interval_ms": 60_000,
     }
     return connected(lambda wait: KafkaConsumer(**options, bootstrap_timeout_ms=wait), settings)
+
+
+def join_group(
+    consumer: KafkaConsumer,
+    topics: Collection[str],
+    listener: ConsumerRebalanceListener | None = None,
+) -> None:
+    """Subscribe to topics; the next poll joins the group.
+
+    Their partitions are asked for before that: a leader that assigns before it knows them gives
+    nobody anything, and may not look again for five minutes.
+    """
+    consumer.subscribe(list(topics), listener=listener)
+    for topic in topics:
+        consumer.partitions_for_topic(topic)
 
 
 def plain_consumer(settings: Settings) -> KafkaConsumer:

@@ -104,7 +104,7 @@ def read(
     whole = sum(end[place] - begin[place] for place in places)
     until = time.monotonic() + SILENCE_S
     while left := sum(max(0, end[place] - consumer.position(place)) for place in places):
-        for polled in consumer.poll(timeout_ms=POLL_MS).values():
+        for polled in consumer.poll(timeout_ms=MARKER_POLL_MS).values():
             until = time.monotonic() + SILENCE_S
             yield from (_of(record) for record in polled if record.offset < end[_place(record)])
         if time.monotonic() > until:
@@ -148,6 +148,6 @@ def _of(record: object) -> Read:
 
 SILENCE_S = 20.0
 # What is left is often a commit marker alone, behind which a poll goes on waiting without a word.
-POLL_MS = 20
+MARKER_POLL_MS = 20
 CONNECT_S = 5.0
 HIDDEN_MS = 1_000

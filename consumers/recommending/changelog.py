@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
+from consumers.kafka_io.topic_reading import MARKER_POLL_MS
 from consumers.kafka_io.wire import LEDGER_KEY, Standing, decode_standing
 from consumers.recommending.profile_store import ProfileStore
 from stream_rec.errors import ConfigurationError, StateRejected
@@ -110,7 +111,7 @@ def _read_to_end(
         if not pending:
             return
         try:
-            polled = consumer.poll(timeout_ms=POLL_MS)
+            polled = consumer.poll(timeout_ms=MARKER_POLL_MS)
         except OffsetOutOfRangeError:  # cleaned away between looking and reading
             _start_again(store, reading)
             return
@@ -149,5 +150,3 @@ def _complete(standing: Standing, committed: Mapping[str, int | None]) -> bool:
 
 LOG = logging.getLogger(__name__)
 MARKERS_S = 20.0
-# What is left is often a commit marker alone, behind which a poll goes on waiting without a word.
-POLL_MS = 20

@@ -15,7 +15,7 @@ from collections.abc import Collection
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
-from consumers.kafka_io.clients import plain_consumer
+from consumers.kafka_io.clients import join_group, plain_consumer
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import Standing
 from consumers.processes.watchdog import Watchdog
@@ -58,14 +58,8 @@ class Membership(ConsumerRebalanceListener):
         self.restored = False
 
     def join(self, inputs: list[str]) -> None:
-        """Subscribe; every member must name the same topics.
-
-        Their partitions are asked for before the first poll joins the group: a leader that assigns
-        before it knows them gives nobody anything, and may not look again for five minutes.
-        """
-        self._consumer.subscribe(inputs, listener=self)
-        for topic in inputs:
-            self._consumer.partitions_for_topic(topic)
+        """Subscribe; every member must name the same topics."""
+        join_group(self._consumer, inputs, self)
 
     def take_over(self, store: ProfileStore) -> dict[int, Standing]:
         """Bring the store in line with the assignment; return where each partition stands.

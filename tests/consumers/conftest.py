@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 
 from consumers.cli import main
 from consumers.demo.observer import Observer
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.processes.installation import Ready, own_command, read_ready
+from consumers.processes.watchdog import Watchdog
 from consumers.settings import Settings
 from stream_rec.toplist import TopList
+from tests.consumers.kafka_tenant import Tenant
 
 START_S, LIST_S = 180.0, 60.0
 
@@ -68,6 +71,23 @@ def stream_rec(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ran(status=int(status or 0), out=printed.out, err=printed.err)
 
     return run
+
+
+@pytest.fixture
+def tenant(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Iterator[Tenant]:
+    """Topics of this test alone, on the session's broker."""
+    made = Tenant(broker.bootstrap_servers, prefix, tmp_path)
+    yield made
+    for client in made.opened:
+        client.close(**({"timeout": 1} if isinstance(client, KafkaProducer) else {}))
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    """A watchdog that fails the test where it would end the process."""
+    made = Watchdog(end=lambda reason: pytest.fail(reason))
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

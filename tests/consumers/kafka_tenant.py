@@ -46,10 +46,7 @@ class Tenant:
         """Make a group member and wait until it owns both partitions of clicks and reviews."""
         made = clients.group_consumer(self.settings)
         self.opened.append(made)
-        inputs = [self.topics.clicks, self.topics.reviews]
-        made.subscribe(inputs)
-        for topic in inputs:  # or as the leader it may give itself nothing
-            made.partitions_for_topic(topic)
+        clients.join_group(made, [self.topics.clicks, self.topics.reviews])
         until = time.monotonic() + 30
         while len(made.assignment()) < 4 and time.monotonic() < until:
             try:

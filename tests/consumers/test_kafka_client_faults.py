@@ -2,33 +2,13 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from kafka import KafkaProducer
 
 from consumers.kafka_io import clients
 from consumers.kafka_io.transaction import Transactor
-from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.processes.watchdog import RESTART_ME, Watchdog
 from consumers.recommending.membership import Membership
 from tests.consumers.kafka_tenant import Tenant, ended, in_a_process
-
-
-@pytest.fixture
-def tenant(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Iterator[Tenant]:
-    made = Tenant(broker.bootstrap_servers, prefix, tmp_path)
-    yield made
-    for client in made.opened:
-        client.close(**({"timeout": 1} if isinstance(client, KafkaProducer) else {}))
-
-
-@pytest.fixture
-def watchdog() -> Iterator[Watchdog]:
-    made = Watchdog(end=lambda reason: pytest.fail(reason))
-    yield made
-    made.stop()
+from tests.guarantees.fleet import is_stopped
 
 
 def test_records_that_were_never_sent_are_not_left_out_of_a_commit(
@@ -49,9 +29,8 @@ def test_records_that_were_never_sent_are_not_left_out_of_a_commit(
         "print('committed')\n",
         environment={"STREAM_REC_CRASH_AT": "after_send:1:STOP"},
     )
-    stat = Path(f"/proc/{process.pid}/stat")
     until = time.monotonic() + 60
-    while stat.read_text().rpartition(")")[2].split()[0] != "T":
+    while not is_stopped(process.pid):
         assert time.monotonic() < until
         time.sleep(0.01)
     time.sleep(9.2)  # longer than records are kept, shorter than the transaction lasts

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kafka import ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata
+from kafka import ConsumerGroupMetadata, KafkaConsumer, OffsetAndMetadata
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import TopicPartition
 
@@ -20,25 +20,9 @@ from consumers.kafka_io import clients
 from consumers.kafka_io.transaction import DEADLINE_S, ID_FILE, Outgoing, Transactor
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.processes.watchdog import RESTART_ME, Watchdog
-from tests.consumers.kafka_tenant import Tenant, ended, heard, in_a_process
+from tests.consumers.kafka_tenant import REPOSITORY, Tenant, ended, heard, in_a_process
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ["p.events.clicks", "p.events.reviews", "p.erasures"]
-
-
-@pytest.fixture
-def tenant(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Iterator[Tenant]:
-    made = Tenant(broker.bootstrap_servers, prefix, tmp_path)
-    yield made
-    for client in made.opened:
-        client.close(**({"timeout": 1} if isinstance(client, KafkaProducer) else {}))
-
-
-@pytest.fixture
-def watchdog() -> Iterator[Watchdog]:
-    made = Watchdog(end=lambda reason: pytest.fail(reason))
-    yield made
-    made.stop()
 
 
 def stale(member: KafkaConsumer) -> ConsumerGroupMetadata:

@@ -15,6 +15,7 @@ from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
+from consumers.kafka_io.clients import join_group
 from consumers.kafka_io.topics import Topics
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.recommending.intake import Intake
@@ -60,7 +61,7 @@ def stop_inside(fleet: Fleet, slot: int, point: str) -> None:
 
 
 class Rebalances:
-    """A guest that joins the group and leaves it again, after 1 to 2 s or `rest_s`; a context.
+    """A guest that joins the group and leaves it, resting `rest_s` to a second more.
 
     It reads the same topics, so partitions move to it and back; it never commits anything.
     """
@@ -105,10 +106,7 @@ class Rebalances:
             bootstrap_timeout_ms=2_000,
         )
         try:
-            inputs = Intake(guest, topics).topics
-            guest.subscribe(inputs)
-            for topic in inputs:
-                guest.partitions_for_topic(topic)
+            join_group(guest, Intake(guest, topics).topics)
             until = time.monotonic() + SESSION_S
             while not guest.assignment() and time.monotonic() < until and not self._over.is_set():
                 guest.poll(100, max_records=1)

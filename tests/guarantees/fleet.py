@@ -80,10 +80,7 @@ class Fleet:
     def stopped(self, slot: int) -> bool:
         """Say whether a worker was stopped (SIGSTOP) and not continued."""
         pid = self._supervisor.pids().get(f"{NAME}-{slot}")
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-        except OSError:
-            return False
+        return pid is not None and is_stopped(pid)
 
     def go_on(self, slot: int) -> None:
         """Let a stopped worker continue."""
@@ -155,6 +152,14 @@ class Fleet:
             argv=("sh", "-c", ONCE, str(self._folder / f"crash-at-{slot}"), *own_command(), NAME),
             env=environment(settings, address),
         )
+
+
+def is_stopped(pid: int) -> bool:
+    """Say whether a process was stopped (SIGSTOP) and not continued."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 NAME = "recommender"

@@ -189,11 +189,12 @@ def with_newcomers() -> dict[str, list[Feedback]]:
     return found
 
 
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_adapter_of_random_weights_is_refused(
-    minilm: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    minilm: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     def poisoned(*_: object, **__: object) -> Trained:
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(seed)
         fresh = adapter_arrays(attach_adapter(minilm, rank=4))
         arrays = {
             name: rng.normal(scale=0.3, size=array.shape).astype(np.float32)

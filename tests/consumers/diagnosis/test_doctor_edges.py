@@ -41,9 +41,7 @@ def as_user(shop: Installation, *operations: str) -> Settings:
 
 def joined(settings: Settings, topics: list[str]) -> KafkaConsumer:
     consumer = clients.group_consumer(settings)
-    consumer.subscribe(topics)
-    for topic in topics:
-        consumer.partitions_for_topic(topic)
+    clients.join_group(consumer, topics)
     until = time.monotonic() + 20
     while not consumer.assignment() and time.monotonic() < until:
         with suppress(NoOffsetForPartitionError):
@@ -91,9 +89,7 @@ def test_more_members_than_partitions_are_noted(shop: Installation) -> None:
     topics = [shop.topics.clicks, shop.topics.reviews]
     first = joined(shop.settings, topics)
     second = clients.group_consumer(replace(shop.settings, slot=1))
-    second.subscribe(topics)
-    for topic in topics:
-        second.partitions_for_topic(topic)
+    clients.join_group(second, topics)
     try:
         until = time.monotonic() + 20
         while time.monotonic() < until:

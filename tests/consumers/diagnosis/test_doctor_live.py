@@ -174,10 +174,7 @@ def commit(joined: KafkaConsumer, offsets: dict[TopicPartition, OffsetAndMetadat
 def member(shop: Installation) -> KafkaConsumer:
     """Join the recommenders' group, and get its partitions."""
     joined = clients.group_consumer(shop.settings)
-    topics = [shop.topics.clicks, shop.topics.reviews]
-    joined.subscribe(topics)
-    for topic in topics:
-        joined.partitions_for_topic(topic)
+    clients.join_group(joined, [shop.topics.clicks, shop.topics.reviews])
     until = time.monotonic() + 20
     while not joined.assignment() and time.monotonic() < until:
         with suppress(NoOffsetForPartitionError):
