@@ -1,6 +1,6 @@
 """What the tower and the LoRA adapter add to frozen text vectors, on later events of a real stream.
 
-    python benchmarks/adapter_ablation.py --events 150000 --max-s 400 [--method fine_tune] [--rank
+    python benchmarks/adapter_ablation.py --events 150000 --max-s 400 [--methods fine_tune] [--rank
     16]
 
 Some items are withheld from everything that learns: test events on them stand for never-seen items.
@@ -32,13 +32,18 @@ from stream_rec.language_model.lesson import Lesson, LoraSettings, Step
 from stream_rec.language_model.lora import train_adapter
 from stream_rec.language_model.next_item_examples import NextItems, decayed_recency, next_items
 from stream_rec.language_model.replay_buffer import Feedback
-from stream_rec.language_model.tower_training import TowerSettings, tower_vectors, train_tower
+from stream_rec.language_model.tower_training import (
+    Tower,
+    TowerSettings,
+    tower_vectors,
+    train_tower,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def main() -> None:
-    """Train a tower and an adapter on the past and print what they add on later events."""
+    """Train a tower and an adapter of each method on the past; print what they add later."""
     options = _options()
     torch.set_num_threads(options.threads)
     texts, examples = _stream(options.stream, options.events)
@@ -56,9 +61,8 @@ def main() -> None:
         f"{int((~known[test.target]).sum())} of them on items never seen in the fit"
     )
 
-    base = load_backbone(device="cpu", precision="bfloat16")
     start = time.perf_counter()
-    frozen = encode(base, texts)
+    frozen = encode(load_backbone(device="cpu"), texts)
     print(
         f"encoded in {time.perf_counter() - start:.0f} s, {time.process_time():.0f} s of processor"
     )
@@ -66,21 +70,18 @@ def main() -> None:
     recency = decayed_recency(10)
     table.row("frozen text", Space(vectors=_centred(frozen), recency=recency))
 
+    def tower_on(text: NDArray[np.float32]) -> Tower:
+        settings = TowerSettings(max_s=options.max_s, max_steps=options.tower_steps)
+        return train_tower(text, fit, settings, seed=options.seed, monotonic=time.perf_counter)
+
     clock = time.process_time()
-    tower = train_tower(
-        frozen,
-        fit,
-        TowerSettings(max_s=options.max_s, max_steps=options.tower_steps),
-        seed=options.seed,
-        monotonic=time.perf_counter,
-    )
+    tower = tower_on(frozen)
     placed = tower_vectors(tower, frozen)
+    spent = time.process_time() - clock
     table.row(
-        f"+ tower ({tower.steps} steps, {time.process_time() - clock:.0f} s of processor)",
+        f"+ tower ({tower.steps} steps, {spent:.0f} s of processor)",
         Space(vectors=placed, recency=tower.recency),
     )
-    if options.no_lora:
-        return
     counts = np.bincount(fit.target, minlength=len(texts))
     rows = np.flatnonzero(known & np.array([bool(text) for text in texts]))
     lesson = Lesson(
@@ -88,48 +89,41 @@ def main() -> None:
         teacher=placed[rows],
         weight=np.sqrt(counts[rows] + 1).astype(np.float32),
     )
-    clock = time.process_time()
     full = load_backbone(device="cpu", precision="float32")  # adapters learn on exact weights
-    trained = train_adapter(
-        full,
-        lesson,
-        LoraSettings(
-            method=options.method,
-            rank=options.rank,
-            learning_rate=options.learning_rate,
-            sharpness=options.sharpness,
-            batch=options.batch,
-            max_s=options.max_s,
-            max_steps=options.max_steps,
-        ),
-        seed=options.seed,
-        monotonic=time.perf_counter,
-        progress=_say,
-    )
-    spent = time.process_time() - clock
-    print(
-        f"held-out divergence {trained.loss_before:.4f} -> {trained.loss:.4f}, "
-        f"{trained.texts_per_s:.0f} texts/s",
-        file=sys.stderr,
-    )
-    adapted = encode(merge_adapter(full, trained.arrays), texts)
-    table.row(
-        f"+ LoRA {options.method}, text alone ({trained.steps} steps, {spent:.0f} s of processor)",
-        Space(vectors=_centred(adapted), recency=recency),
-    )
-    if options.no_second_tower:
-        return
-    tower = train_tower(
-        adapted,
-        fit,
-        TowerSettings(max_s=options.max_s, max_steps=options.tower_steps),
-        seed=options.seed,
-        monotonic=time.perf_counter,
-    )
-    table.row(
-        f"+ LoRA + tower on it ({tower.steps} steps): what is served",
-        Space(vectors=tower_vectors(tower, adapted), recency=tower.recency),
-    )
+    for method in options.methods:
+        clock = time.process_time()
+        trained = train_adapter(
+            full,
+            lesson,
+            LoraSettings(
+                method=method,
+                rank=options.rank,
+                learning_rate=options.learning_rate,
+                sharpness=options.sharpness,
+                batch=options.batch,
+                max_s=options.max_s,
+                max_steps=options.max_steps,
+            ),
+            seed=options.seed,
+            monotonic=time.perf_counter,
+            progress=_say,
+        )
+        spent = time.process_time() - clock
+        print(
+            f"{method}: held-out divergence {trained.loss_before:.4f} -> {trained.loss:.4f}, "
+            f"{trained.texts_per_s:.0f} texts/s",
+            file=sys.stderr,
+        )
+        adapted = encode(merge_adapter(full, trained.arrays), texts)
+        table.row(
+            f"+ LoRA `{method}`, text alone ({trained.steps} steps, {spent:.0f} s of processor)",
+            Space(vectors=_centred(adapted), recency=recency),
+        )
+        tower = tower_on(adapted)
+        table.row(
+            f"+ LoRA `{method}` + tower on it ({tower.steps} steps): what is served",
+            Space(vectors=tower_vectors(tower, adapted), recency=tower.recency),
+        )
 
 
 class _Table:
@@ -223,7 +217,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=150_000)
     parser.add_argument("--test", type=int, default=9000)
     parser.add_argument("--withheld", type=float, default=0.2)
-    parser.add_argument("--method", default="fine_tune")
+    parser.add_argument("--methods", nargs="*", default=["fine_tune", "proximal", "long_short"])
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--sharpness", type=float, default=25.0)
@@ -231,8 +225,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--max-s", type=float, default=400)
     parser.add_argument("--max-steps", type=int, default=400)
     parser.add_argument("--tower-steps", type=int, default=120)
-    parser.add_argument("--no-lora", action="store_true")
-    parser.add_argument("--no-second-tower", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

@@ -109,11 +109,14 @@ def records_of(made: AdapterVersion, announced: Announced) -> list[AdapterVersio
     """Return what to write of a finished round.
 
     A tower that the gate let pass serves at once, since it reads texts as what it replaces does: a
-    swap of it costs nothing. It and the pointer and the end of what it replaces go together.
+    swap of it costs nothing. It and the pointer and the end of what it replaces go together. An
+    adapter is measured against what serves now, perhaps with a later tower than when it began.
     """
+    serving = announced.serving(made.scenario)
+    if made.kind == "adapter" and serving is not None and made.champion:
+        return [msgspec.structs.replace(made, champion=serving.version)]
     if made.kind == "adapter" or made.state != "shadow":
         return [made]
-    serving = announced.serving(made.scenario)
     pointer = announced.pointers.get(made.scenario)
     if (serving.text_version if serving else 0) != made.text_version:
         reason = "while it learned, another adapter came to serve"

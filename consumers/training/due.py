@@ -1,4 +1,7 @@
-"""When a round is due: the tower often, the adapter by policy. Knows no topics and no models."""
+"""When a round is due: the tower often, the adapter by policy; neither waits for the other.
+
+Knows no topics and no models.
+"""
 
 from __future__ import annotations
 
@@ -23,35 +26,49 @@ class Due:
     reason: str
 
 
-def next_round(
+def tower_due(
     memory: Memory, scenario: str, policy: AdapterPolicy, *, trying: bool, now_ms: int
 ) -> Due | None:
-    """Return the round that a scenario needs now; None: none.
+    """Return the round of the tower that a scenario needs now; None: none.
 
-    Just before an adapter its champion gets a new tower, so that a new adapter is not taken for
-    better because its tower has seen more; one that has seen half of what is new will do, for
-    events go on while it is trained. ``trying`` says that a version of the scenario is tried on
-    live events: until that is decided there is no rival, and for a good while no other champion.
+    ``trying`` says that a version of the scenario is tried on live events, or will be in a moment:
+    until that is decided there is for a good while no other champion.
     """
-    buffer = memory.buffers.get(scenario)
-    fewest = FEWEST if scenario == DEFAULT_SCENARIO else FEWEST_OF_ITS_OWN
-    if policy.method == "frozen" or buffer is None or len(buffer) < fewest:
+    if not _enough(memory, scenario, policy):
         return None
-    adapter, tower = memory.clock(scenario, "adapter"), memory.clock(scenario, "tower")
-    if trying:
-        patient = tower.events < PATIENCE * policy.gate.shadow_events
-        reason = None if patient else _tower_due(tower, now_ms)
-        return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
-    reason = _adapter_due(adapter, policy, now_ms)
-    if reason is not None and tower.events < max(FEWEST_NEW, adapter.events // 2):
-        return Due(scenario=scenario, kind="adapter", reason=reason)
-    if reason is not None:
-        return Due(scenario=scenario, kind="tower", reason="an adapter follows")
-    reason = _tower_due(tower, now_ms)
+    clock = memory.clock(scenario, "tower")
+    if trying and clock.events < PATIENCE * policy.gate.shadow_events:
+        return None
+    reason = _tower_reason(clock, now_ms)
+    if reason is None and not clock.ended and _adapter_reason(memory, scenario, policy, now_ms):
+        reason = "an adapter follows"
     return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
 
 
-def _adapter_due(clock: Clock, policy: AdapterPolicy, now_ms: int) -> str | None:
+def adapter_due(
+    memory: Memory, scenario: str, policy: AdapterPolicy, *, trying: bool, now_ms: int
+) -> Due | None:
+    """Return the round of the adapter that a scenario needs now; None: none.
+
+    A tower goes before the first, or that adapter would be taken for better because of its tower.
+    While a version is tried on live events there is no rival.
+    """
+    if trying or not _enough(memory, scenario, policy) or not memory.clock(scenario, "tower").ended:
+        return None
+    reason = _adapter_reason(memory, scenario, policy, now_ms)
+    return None if reason is None else Due(scenario=scenario, kind="adapter", reason=reason)
+
+
+def _enough(memory: Memory, scenario: str, policy: AdapterPolicy) -> bool:
+    buffer = memory.buffers.get(scenario)
+    fewest = FEWEST if scenario == DEFAULT_SCENARIO else FEWEST_OF_ITS_OWN
+    return policy.method != "frozen" and buffer is not None and len(buffer) >= fewest
+
+
+def _adapter_reason(
+    memory: Memory, scenario: str, policy: AdapterPolicy, now_ms: int
+) -> str | None:
+    clock = memory.clock(scenario, "adapter")
     if 0 < clock.attempts < MOST_ATTEMPTS:
         return INTERRUPTED
     if clock.events >= policy.every_events:
@@ -64,7 +81,7 @@ def _adapter_due(clock: Clock, policy: AdapterPolicy, now_ms: int) -> str | None
     return "drift" if policy.on_drift and clock.drifted else None
 
 
-def _tower_due(clock: Clock, now_ms: int) -> str | None:
+def _tower_reason(clock: Clock, now_ms: int) -> str | None:
     if 0 < clock.attempts < MOST_ATTEMPTS:
         return INTERRUPTED
     rest_s = max(TOWER_EVERY_S, REST * clock.took_s)

@@ -38,6 +38,11 @@ class Clock(msgspec.Struct, kw_only=True):
     attempts: int = 0  # begun and not ended: only a kill leaves one here
     drifted: bool = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether any round has come to an end."""
+        return self.newest_ms >= 0
+
 
 class Pupils(msgspec.Struct, kw_only=True):
     """Whom an adapter learned from: its own users and those of the adapter it started from."""

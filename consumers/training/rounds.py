@@ -5,13 +5,14 @@
     3. store    the bundle, whole, before anything is said of it
     4. tell     the record for the `adapters` topic, which the loop writes
 
-Runs on a thread of its own beside the loop. Knows no topics and no offsets.
+Runs on threads beside the loop, a tower's beside an adapter's. Knows no topics and no offsets.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from consumers.kafka_io.transaction import crash_point
 from consumers.settings import Settings, model_path
 from consumers.training.due import Begun, Due
+from consumers.training.latest import Cancelled, Latest
 from consumers.training.texts import Texts, known_vectors, subset
 from stream_rec.adapters.checkpoint import (
     FORMAT,
@@ -53,15 +55,12 @@ from stream_rec.language_model.vector_cache import cache_fingerprint
 from stream_rec.policy import AdapterPolicy
 
 
-class Cancelled(Exception):
-    """The program ends: the round is thrown away."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One round and all it needs; `start` is what learning goes on from, `champion` what serves.
 
-    `scenarios` holds the histories of others that share the adapter.
+    `scenarios` holds the histories of others that share the adapter; `latest` gives what has come
+    since the round began.
     """
 
     due: Due
@@ -73,11 +72,13 @@ class Job:
     champion: AdapterVersion | None
     begun: Begun
     scenarios: Mapping[str, Mapping[str, Sequence[Feedback]]] = field(default_factory=dict)
+    latest: Latest = field(default_factory=Latest)
 
     @property
     def pupils(self) -> set[str]:
         """Everybody who teaches; a scenario's buffer remembers some that `default` forgot."""
-        return {user for own in (self.histories, *self.scenarios.values()) for user in own}
+        taught = (self.histories, *self.scenarios.values(), self.latest.users)
+        return {user for own in taught for user in own}
 
     @property
     def text_version(self) -> int:
@@ -98,13 +99,14 @@ class Outcome:
 
 
 class Rounds:
-    """Runs rounds one after the other; the model stays loaded between them."""
+    """Runs rounds, of each kind one after the other; the model stays loaded between them."""
 
     def __init__(self, settings: Settings, *, cancelled: Callable[[], bool]) -> None:
         self.settings = settings
         self.step: Step | None = None  # how far the adapter being trained is
         self._cancelled = cancelled
         self._backbone: Backbone | None = None
+        self._loading = threading.Lock()
 
     def run(self, job: Job) -> Outcome:
         """Run a round; whatever it meets ends in an outcome.
@@ -114,7 +116,8 @@ class Rounds:
             ModelUnavailable: the model cannot be loaded.
         """
         started = time.monotonic()
-        self.step = None
+        if job.due.kind == "adapter":
+            self.step = None
         phases = _Phases(job, self._cancelled)
         try:
             record = self._run(job, phases)
@@ -152,6 +155,7 @@ class Rounds:
             since_ms=job.begun.since_ms,
             replay_ratio=job.policy.replay_ratio,
             phase=phases.done,
+            latest=job.latest.ask if job.due.kind == "adapter" else None,
         )
         judged_against = None if champion is start else champion
         candidate = learning_round(
@@ -176,13 +180,14 @@ class Rounds:
             raise Cancelled
 
     def _loaded(self) -> Backbone:
-        if self._backbone is None:
-            compute_with(threads())
-            self._backbone = load_backbone(
-                model_path(self.settings.model),
-                device=self.settings.device,  # type: ignore[arg-type]
-            )
-        return self._backbone
+        with self._loading:
+            if self._backbone is None:
+                compute_with(threads())
+                self._backbone = load_backbone(
+                    model_path(self.settings.model),
+                    device=self.settings.device,  # type: ignore[arg-type]
+                )
+            return self._backbone
 
     def _bundle(self, record: AdapterVersion | None, backbone: Backbone) -> Checkpoint | None:
         """Read the bundle of a version; one that cannot be read is as none: the frozen model."""

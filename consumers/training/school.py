@@ -1,7 +1,8 @@
-"""Starts the rounds that are due, one at a time, and announces how they ended.
+"""Starts the rounds that are due, one of each kind at a time, and announces how they ended.
 
-The loop calls `turn` between two polls; the round itself runs on a thread, on copies, and hands its
-outcome over. Knows the memory, the policies and what is announced; not how anything is read.
+The loop calls `turn` between two polls; a round itself runs on a thread, on copies, and hands its
+outcome over. Towers go on while an adapter is trained, which takes many times as long. Knows the
+memory, the policies and what is announced; not how anything is read.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from consumers.processes.watchdog import Watchdog
 from consumers.settings import Settings
 from consumers.telemetry.trainer_metrics import TrainerMetrics
 from consumers.training.announced import Announced, announce, records_of
-from consumers.training.due import Due, begin, end, next_round, sharing
+from consumers.training.due import Due, Kind, adapter_due, begin, end, sharing, tower_due
+from consumers.training.latest import Latest
 from consumers.training.memory import Memory, Pupils, user_hashes
+from consumers.training.succession import Succession, old_towers
 from consumers.training.texts import ItemTexts
-from stream_rec.adapters.checkpoint import list_versions, prune_checkpoints
-from stream_rec.adapters.life import AdapterVersion, version_key
+from stream_rec.adapters.life import AdapterVersion
 from stream_rec.policy import Policies
 
 if TYPE_CHECKING:
@@ -44,44 +46,62 @@ class Materials:
     save: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """A round on its thread, and what will become of it."""
+
+    job: Job
+    thread: threading.Thread
+    outcome: Future[Outcome]
+
+
 class School:
     """Used by the loop's thread alone, but for `_work`."""
 
     def __init__(self, materials: Materials) -> None:
         self._at_hand = materials
+        self._succession = Succession(materials.settings.checkpoint_root)
         self._rounds: Rounds | None = None
-        self._running: tuple[Job, threading.Thread] | None = None
-        self._ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+        self._running: dict[Kind, _Running] = {}
         self._told = 0.0
 
     @property
     def running(self) -> bool:
         """Whether a round runs now."""
-        return self._running is not None and self._running[1].is_alive()
+        return any(round_.thread.is_alive() for round_ in self._running.values())
 
     def turn(self, now_ms: int) -> None:
-        """Finish the round that has ended, or begin the one that is due."""
-        if self._running is not None:
-            job, thread = self._running
-            if thread.is_alive():
-                self._tell_progress()
-                return
-            self._running = None
-            self._finish(job, self._ended.get())
+        """Finish the rounds that have ended, and begin those that are due."""
+        for kind in _DUE:
+            running = self._running.get(kind)
+            if running is not None and running.outcome.done():
+                del self._running[kind]
+                self._finish(running.job, running.outcome)
+            elif running is not None:
+                self._give_latest(running.job)
+                self._tell_progress(kind)
+            if kind not in self._running and (due := self._due(kind, now_ms)) is not None:
+                self._begin(due, now_ms)
+
+    def stop(self, wait_s: float) -> None:
+        """Give running rounds a moment to notice that the program ends."""
+        self._at_hand.stopping.set()
+        until = time.monotonic() + wait_s
+        for running in self._running.values():
+            running.thread.join(max(0.0, until - time.monotonic()))
+
+    def _due(self, kind: Kind, now_ms: int) -> Due | None:
         at_hand = self._at_hand
         for scenario in sorted(at_hand.memory.buffers):
             policy = at_hand.policies.effective(scenario).policy.adapter
-            trying = at_hand.announced.in_shadow(scenario) is not None
-            due = next_round(at_hand.memory, scenario, policy, trying=trying, now_ms=now_ms)
+            trying = at_hand.announced.in_shadow(scenario) is not None or any(
+                running.job.due.scenario == scenario and running.job.latest.given
+                for running in self._running.values()
+            )
+            due = _DUE[kind](at_hand.memory, scenario, policy, trying=trying, now_ms=now_ms)
             if due is not None:
-                self._begin(due, now_ms)
-                return
-
-    def stop(self, wait_s: float) -> None:
-        """Give a running round a moment to notice that the program ends."""
-        if self._running is not None:
-            self._at_hand.stopping.set()
-            self._running[1].join(wait_s)
+                return due
+        return None
 
     def _begin(self, due: Due, now_ms: int) -> None:
         from consumers.training.rounds import (
@@ -93,13 +113,16 @@ class School:
         if self._rounds is None:
             with at_hand.watchdog.within(LOAD_S, "loading torch"):
                 self._rounds = Rounds(at_hand.settings, cancelled=at_hand.stopping.is_set)
-        champion = at_hand.announced.serving(due.scenario)
-        start = self._untainted(champion) if due.kind == "adapter" else champion
+        champion = start = at_hand.announced.serving(due.scenario)
+        if due.kind == "adapter":
+            start = self._succession.untainted(champion, at_hand.memory, at_hand.announced)
         begun = begin(at_hand.memory, due, now_ms=now_ms)
         at_hand.save()
         job = Job(
             due=due,
-            version=self._next_version(),
+            version=self._succession.next_version(
+                at_hand.memory, at_hand.announced, self._versions_running
+            ),
             policy=at_hand.policies.effective(due.scenario).policy.adapter,
             texts=at_hand.texts.now(start.text_version if start else 0),
             histories=at_hand.memory.buffers[due.scenario].histories(),
@@ -107,6 +130,7 @@ class School:
             champion=champion,
             begun=begun,
             scenarios=sharing(at_hand.memory, due),
+            latest=Latest(at_hand.stopping.is_set),
         )
         LOG.info(
             "%s/%d: a round of the %s begins: %s; %d events of %d users, %d items, after %s",
@@ -120,24 +144,29 @@ class School:
             start.version if start else "the frozen model",
         )
         at_hand.metrics.running.labels(due.kind).set(1)
+        outcome: Future[Outcome] = Future()
         thread = threading.Thread(
-            target=self._work, args=(self._rounds, job), name="round", daemon=True
+            target=_work, args=(self._rounds, job, outcome), name=due.kind, daemon=True
         )
-        self._running = job, thread
+        self._running[due.kind] = _Running(job=job, thread=thread, outcome=outcome)
         thread.start()
 
-    def _work(self, rounds: Rounds, job: Job) -> None:
-        try:
-            self._ended.put(rounds.run(job))
-        except BaseException as error:
-            self._ended.put(error)
+    def _give_latest(self, job: Job) -> None:
+        """Hand a round what came while it learned, as far as the champion's tower knows it."""
+        if not job.latest.wanted:
+            return
+        at_hand, scenario = self._at_hand, job.due.scenario
+        tower = self._running.get("tower")
+        until_ms = max(job.begun.newest_ms, at_hand.memory.clock(scenario, "tower").newest_ms)
+        if tower is not None and tower.job.due.scenario == scenario:
+            until_ms = max(until_ms, tower.job.begun.newest_ms)
+        job.latest.give(at_hand.memory.buffers[scenario].histories(until_ms))
 
-    def _finish(self, job: Job, outcome: Outcome | BaseException) -> None:
-        if isinstance(outcome, BaseException):
-            if self._at_hand.stopping.is_set():
-                return
-            raise outcome
+    def _finish(self, job: Job, ended: Future[Outcome]) -> None:
         at_hand, kind = self._at_hand, job.due.kind
+        if ended.exception() is not None and at_hand.stopping.is_set():
+            return
+        outcome = ended.result()
         at_hand.metrics.running.labels(kind).set(0)
         at_hand.metrics.seconds.labels(kind).set(outcome.seconds)
         if outcome.record is None:
@@ -160,7 +189,7 @@ class School:
             )
         records = records_of(made, at_hand.announced)
         first = next(r for r in records if isinstance(r, AdapterVersion))
-        gone = self._old_towers(made.scenario)
+        gone = old_towers(made.scenario, at_hand.announced)
         with at_hand.watchdog.within(ANNOUNCE_S, "announcing"):
             announce(at_hand.settings, records, gone)
         at_hand.announced.note(records)
@@ -171,74 +200,14 @@ class School:
         metrics.loss.labels(first.kind).set(loss if loss is not None else float("nan"))
         metrics.texts.set(first.metrics.get("lora_texts_per_s") or 0.0)
         metrics.gain.labels(first.kind).set(first.gate.get("log_rank_gain") or 0.0)
-        self._prune(made.scenario)
+        self._succession.prune(made.scenario, at_hand.announced, self._versions_running)
 
-    def _next_version(self) -> int:
-        """Return a version that no scenario has, announced or left as a bundle by a kill."""
-        at_hand = self._at_hand
-        root = at_hand.settings.checkpoint_root
-        scenarios = {
-            *at_hand.memory.buffers,
-            *(v.scenario for v in at_hand.announced.versions.values()),
-        }
-        stored = [v for scenario in scenarios for v in list_versions(root, scenario)]
-        newest: int = max([at_hand.announced.newest, *stored])
-        return newest + 1
+    @property
+    def _versions_running(self) -> list[int]:
+        return [running.job.version for running in self._running.values()]
 
-    def _untainted(self, champion: AdapterVersion | None) -> AdapterVersion | None:
-        """Return what the next adapter starts from: never one that learned from an erased user."""
-        at_hand = self._at_hand
-        version = champion.text_version if champion else 0
-        if version == 0 or not self._learned_from_erased(version):
-            return champion
-        while version and self._learned_from_erased(version):
-            pupils = at_hand.memory.pupils.get(version)
-            version = pupils.start if pupils else 0
-        stored = [
-            v
-            for v in at_hand.announced.versions.values()
-            if v.text_version == version
-            and v.version in list_versions(at_hand.settings.checkpoint_root, v.scenario)
-        ]
-        found = max(stored, key=lambda v: v.version, default=None) if version else None
-        LOG.info(
-            "what serves learned from an erased user: going on from %s",
-            f"version {found.version}" if found else "the frozen model",
-        )
-        return found
-
-    def _learned_from_erased(self, version: int) -> bool:
-        """Whether an adapter did; one whose pupils are not known may have."""
-        memory = self._at_hand.memory
-        pupils = memory.pupils.get(version)
-        return bool(memory.erased) if pupils is None else pupils.erased > 0
-
-    def _old_towers(self, scenario: str) -> list[bytes]:
-        """Return keys of records of towers that came and went long ago."""
-        kept = self._at_hand.announced.kept(scenario)
-        towers = [
-            v
-            for v in self._at_hand.announced.versions.values()
-            if v.scenario == scenario and v.kind == "tower" and v.version not in kept
-        ]
-        towers.sort(key=lambda v: v.version)
-        return [version_key(scenario, v.version) for v in towers[:-TOWERS_TOLD]]
-
-    def _prune(self, scenario: str) -> None:
-        announced = self._at_hand.announced
-        adapters = sorted(
-            v.version
-            for v in announced.versions.values()
-            if v.scenario == scenario and v.kind == "adapter"
-        )
-        kept = announced.kept(scenario) | set(adapters[-ADAPTERS_KEPT:])
-        root = self._at_hand.settings.checkpoint_root
-        removed = prune_checkpoints(root, scenario, keep=BUNDLES_KEPT, promoted=kept)
-        if removed:
-            LOG.debug("bundles removed: %s", removed)
-
-    def _tell_progress(self) -> None:
-        step = self._rounds.step if self._rounds else None
+    def _tell_progress(self, kind: Kind) -> None:
+        step = self._rounds.step if self._rounds and kind == "adapter" else None
         if step is None or time.monotonic() - self._told < TELL_EVERY_S:
             return
         self._told = time.monotonic()
@@ -249,6 +218,13 @@ class School:
             step.texts / max(step.seconds, 1e-9),
             step.seconds,
         )
+
+
+def _work(rounds: Rounds, job: Job, outcome: Future[Outcome]) -> None:
+    try:
+        outcome.set_result(rounds.run(job))
+    except BaseException as error:
+        outcome.set_exception(error)
 
 
 def _log(record: AdapterVersion) -> None:
@@ -269,9 +245,7 @@ def _log(record: AdapterVersion) -> None:
 
 
 LOG = logging.getLogger(__name__)
+_DUE: dict[Kind, Callable[..., Due | None]] = {"tower": tower_due, "adapter": adapter_due}
 LOAD_S = 300.0
 ANNOUNCE_S = 20.0
 TELL_EVERY_S = 20.0
-BUNDLES_KEPT = 3
-ADAPTERS_KEPT = 3
-TOWERS_TOLD = 20

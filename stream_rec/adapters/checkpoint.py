@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -165,16 +165,26 @@ def list_versions(root: str, scenario: str) -> list[int]:
     return [v for v in versions if store.exists(f"{folder}/{v}/{_MANIFEST}")]
 
 
-def prune_checkpoints(root: str, scenario: str, *, keep: int, promoted: Iterable[int]) -> list[int]:
+def prune_checkpoints(
+    root: str,
+    scenario: str,
+    *,
+    keep: int,
+    promoted: Iterable[int],
+    unfinished: Collection[int] = (),
+) -> list[int]:
     """Remove all but the newest ``keep`` and the promoted ones; return the versions removed.
 
-    Remains of interrupted writes go too: one trainer at a time writes a scenario.
+    Remains of interrupted writes go too, but not of the ``unfinished`` versions, which may be
+    written at this moment, or are complete and not announced yet. One trainer writes a scenario.
     """
     store, base = fsspec.core.url_to_fs(root)
     for remains in store.glob(f"{base.rstrip('/')}/{_name(scenario)}/*{_UNFINISHED}"):
-        store.rm(remains, recursive=True)
+        version = remains.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
+        if version not in {str(number) for number in unfinished}:
+            store.rm(remains, recursive=True)
     versions = list_versions(root, scenario)
-    kept = {*(versions[-keep:] if keep else ()), *promoted}
+    kept = {*(versions[-keep:] if keep else ()), *promoted, *unfinished}
     removed = [version for version in versions if version not in kept]
     for version in removed:
         folder = f"{base.rstrip('/')}/{_name(scenario)}/{version}"

@@ -3,7 +3,7 @@
 Order of steps: 1 examples from histories, the newest kept for the gate; 2 a tower on the text
 vectors of the last adapter; 3 a LoRA update towards the tower's neighbourhoods; 4 the catalogue
 encoded with it; 5 a tower on those vectors; 6 the gate, on events later than all that was learned
-from; 7 the tower once more with those events too, which are worth most.
+from; 7 the tower once more with those events too, which are worth most, and with what came since.
 
 What is judged is what would be served, but for the last step. It does not know Kafka, files or
 clocks.
@@ -85,6 +85,7 @@ class Conditions:
     since_ms: int = -1  # events after it are new since the last round
     phase: Callable[[str], None] | None = None  # told what was done, when it is
     replay_ratio: float = 1.0  # how much the older ones count in what the adapter is asked
+    latest: Callable[[], Histories] | None = None  # asked for what came since, for step 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,8 @@ def learning_round(
     )
     tell("judged")
     if verdict.decision == "shadow":
+        if conditions.latest is not None:
+            examples = clip_users(next_items(conditions.latest(), rows), _MOST_OF_A_USER)
         tower = refit_tower(tower, text, examples, conditions.tower, seed=conditions.seed)
         tell("tower fitted to all")
     return Candidate(

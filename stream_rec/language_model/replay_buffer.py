@@ -92,9 +92,19 @@ class ReplayBuffer:
         events = self._users.get(user_id, {})
         return [events[d] for d in sorted(events, key=lambda d: (events[d].timestamp, d))]
 
-    def histories(self) -> Mapping[str, Sequence[Feedback]]:
-        """Return every user's kept events, oldest first, users in order of their id."""
-        return {user: self.history(user) for user in sorted(self._users)}
+    def histories(self, until_ms: int | None = None) -> Mapping[str, Sequence[Feedback]]:
+        """Return every user's kept events, oldest first, users in order of their id.
+
+        With ``until_ms`` only events up to that time, and users that have any.
+        """
+        whole = {user: self.history(user) for user in sorted(self._users)}
+        if until_ms is None:
+            return whole
+        cut = {
+            user: [feedback for feedback in history if feedback.timestamp <= until_ms]
+            for user, history in whole.items()
+        }
+        return {user: history for user, history in cut.items() if history}
 
     def to_bytes(self) -> bytes:
         """Return everything needed to go on, with a checksum."""

@@ -191,7 +191,9 @@ def test_crash_before_the_rename_leaves_no_checkpoint(
     assert list_versions(str(tmp_path), "default") == []
     write_checkpoint(str(tmp_path), bundle(2))
     assert list_versions(str(tmp_path), "default") == [2]
-    prune_checkpoints(str(tmp_path), "default", keep=1, promoted=())
+    prune_checkpoints(str(tmp_path), "default", keep=1, promoted=(), unfinished=[1])
+    assert len(os.listdir(tmp_path / "default")) == 2, "what is being written stays"
+    prune_checkpoints(str(tmp_path), "default", keep=1, promoted=(), unfinished=[3])
     assert os.listdir(tmp_path / "default") == ["2"]
 
 
@@ -200,6 +202,7 @@ def test_pruning_keeps_the_newest_and_the_promoted(tmp_path: Path) -> None:
         write_checkpoint(str(tmp_path), bundle(version))
     assert prune_checkpoints(str(tmp_path), "default", keep=2, promoted=[2]) == [1, 3]
     assert list_versions(str(tmp_path), "default") == [2, 4, 5]
+    assert prune_checkpoints(str(tmp_path), "default", keep=0, promoted=[2], unfinished=[4]) == [5]
     assert read(tmp_path, version=2).manifest.version == 2
 
 

@@ -119,6 +119,15 @@ def test_adapter_in_shadow_and_whatever_is_refused_serve_nobody(made: AdapterVer
     assert records_of(made, announced(version(7), pointer(7))) == [made]
 
 
+def test_adapter_is_measured_against_what_serves_when_it_is_ready() -> None:
+    began_after, now = version(7), version(9)
+    found = announced(began_after, now, pointer(9, previous=7))
+    made = version(8, kind="adapter", text_version=8, state="shadow", champion=7)
+    assert [r.champion for r in records_of(made, found) if isinstance(r, AdapterVersion)] == [9]
+    unreadable = msgspec.structs.replace(made, champion=0)
+    assert records_of(unreadable, found) == [unreadable]
+
+
 def test_tower_for_an_adapter_that_serves_no_more_is_refused() -> None:
     promoted = version(7, kind="adapter", text_version=7)
     records = records_of(version(8, state="shadow"), announced(promoted, pointer(7)))

@@ -13,10 +13,11 @@ from consumers.training.due import (
     REST,
     TOWER_EVERY_EVENTS,
     Due,
+    adapter_due,
     begin,
     end,
-    next_round,
     sharing,
+    tower_due,
 )
 from consumers.training.memory import Memory
 from stream_rec.language_model.replay_buffer import Feedback
@@ -34,34 +35,46 @@ def remembered(events: int, scenario: str = "default") -> Memory:
     return memory
 
 
-def due(memory: Memory, policy: AdapterPolicy = POLICY, **more: object) -> Due | None:
+def due(memory: Memory, kind: str, policy: AdapterPolicy = POLICY, **more: object) -> Due | None:
     options: dict[str, object] = {"trying": False, "now_ms": NOW} | more
-    return next_round(memory, "default", policy, **options)  # type: ignore[arg-type]
+    ask = tower_due if kind == "tower" else adapter_due
+    return ask(memory, "default", policy, **options)  # type: ignore[arg-type]
 
 
-def test_tower_comes_often_and_the_adapter_by_policy() -> None:
-    memory = remembered(1200)
-    found = due(memory)
+def with_a_tower(events: int) -> Memory:
+    """What is remembered when a tower has been made of it just now."""
+    memory = remembered(events)
+    found = due(memory, "tower")
     assert found is not None
-    assert found.kind == "tower"
-    memory.clock("default", "adapter").events = 5000
-    memory.clock("default", "tower").events = 50
-    found = due(memory)
-    assert found is not None
-    assert (found.kind, found.reason) == ("adapter", "5000 events")
-
-
-def test_champion_gets_a_new_tower_before_a_rival_is_trained() -> None:
-    memory = remembered(1200)
-    memory.clock("default", "adapter").events = 5000
-    memory.clock("default", "tower").events = 3000
-    found = due(memory)
-    assert found is not None
-    assert found.kind == "tower"
     end(memory, found, begin(memory, found, now_ms=NOW), took_s=9.0)
-    found = due(memory)
+    return memory
+
+
+def test_tower_comes_often_and_the_adapter_by_policy_and_neither_waits_for_the_other() -> None:
+    memory = with_a_tower(1200)
+    assert due(memory, "tower") is None
+    assert due(memory, "adapter") is None
+    memory.clock("default", "adapter").events = 5000
+    memory.clock("default", "tower").events = TOWER_EVERY_EVENTS
+    later = NOW + 10**6
+    found = due(memory, "tower", now_ms=later), due(memory, "adapter", now_ms=later)
+    assert found == (
+        Due(scenario="default", kind="tower", reason="500 events"),
+        Due(scenario="default", kind="adapter", reason="5000 events"),
+    )
+
+
+def test_first_adapter_waits_for_a_tower_which_does_not_wait_for_its_time() -> None:
+    memory = remembered(1200)
+    memory.clock("default", "adapter").events = 5000
+    memory.clock("default", "tower").events = TOWER_EVERY_EVENTS - 1
+    assert due(memory, "adapter") is None
+    found = due(memory, "tower")
     assert found is not None
-    assert found.kind == "adapter"
+    assert found.reason == "an adapter follows"
+    end(memory, found, begin(memory, found, now_ms=NOW), took_s=9.0)
+    assert due(memory, "tower") is None
+    assert due(memory, "adapter") is not None
 
 
 @pytest.mark.parametrize(
@@ -70,70 +83,72 @@ def test_champion_gets_a_new_tower_before_a_rival_is_trained() -> None:
 def test_scenario_with_little_learns_nothing_of_its_own(scenario: str, fewest: int) -> None:
     for events, wanted in ((fewest - 1, None), (fewest, "tower")):
         memory = remembered(events, scenario)
-        found = next_round(memory, scenario, POLICY, trying=False, now_ms=NOW)
+        found = tower_due(memory, scenario, POLICY, trying=False, now_ms=NOW)
         assert (found and found.kind) == wanted
 
 
 def test_frozen_policy_learns_nothing() -> None:
-    assert due(remembered(6000), AdapterPolicy(method="frozen")) is None
+    frozen = AdapterPolicy(method="frozen")
+    assert due(with_a_tower(6000), "tower", frozen) is None
+    assert due(with_a_tower(6000), "adapter", frozen) is None
 
 
 def test_while_a_version_is_tried_there_is_no_rival_and_for_long_no_other_champion() -> None:
-    memory = remembered(1200)
+    memory = with_a_tower(1200)
     policy = AdapterPolicy(gate=Gate(shadow_events=1000))
     memory.clock("default", "adapter").events = 50_000
     memory.clock("default", "tower").events = int(PATIENCE * 1000) - 1
-    assert due(memory, policy, trying=True) is None
+    later = NOW + 10**6
+    assert due(memory, "adapter", policy, trying=True, now_ms=later) is None
+    assert due(memory, "tower", policy, trying=True, now_ms=later) is None
     memory.clock("default", "tower").events += 1
-    found = due(memory, policy, trying=True)
-    assert found is not None
-    assert found.kind == "tower"
+    assert due(memory, "tower", policy, trying=True, now_ms=later) is not None
 
 
 def test_tower_rests_in_proportion_to_what_it_took() -> None:
     memory = remembered(1200)
-    found = due(memory)
+    found = due(memory, "tower")
     assert found is not None
     end(memory, found, begin(memory, found, now_ms=NOW), took_s=100.0)
     memory.clock("default", "tower").events = TOWER_EVERY_EVENTS
-    assert due(memory, now_ms=NOW + int(1000 * REST * 100) - 1) is None
-    assert due(memory, now_ms=NOW + int(1000 * REST * 100)) is not None
+    assert due(memory, "tower", now_ms=NOW + int(1000 * REST * 100) - 1) is None
+    assert due(memory, "tower", now_ms=NOW + int(1000 * REST * 100)) is not None
 
 
 def test_time_and_drift_ask_for_an_adapter_when_there_is_something_new() -> None:
-    memory = remembered(1200)
-    memory.clock("default", "tower").events = 0
+    memory = with_a_tower(1200)
     by_time = AdapterPolicy(every_events=10**6, every_s=60.0)
-    found = due(memory, by_time)
+    found = due(memory, "adapter", by_time)
     assert found is not None
     assert found.reason == "3600 s"
     never = AdapterPolicy(every_events=10**6)
-    assert due(memory, never) is None
+    assert due(memory, "adapter", never) is None
     memory.clock("default", "adapter").drifted = True
-    found = due(memory, never)
+    found = due(memory, "adapter", never)
     assert found is not None
     assert found.reason == "drift"
-    assert due(memory, AdapterPolicy(every_events=10**6, on_drift=False)) is None
+    assert due(memory, "adapter", AdapterPolicy(every_events=10**6, on_drift=False)) is None
     memory.clock("default", "adapter").events = 3
-    assert due(memory, never) is None
-    assert due(memory, by_time) is None
+    assert due(memory, "adapter", never) is None
+    assert due(memory, "adapter", by_time) is None
 
 
-def test_interrupted_round_is_tried_again_but_not_for_ever() -> None:
-    memory = remembered(5000)
-    memory.clock("default", "tower").events = 0
+@pytest.mark.parametrize("kind", ["tower", "adapter"])
+def test_interrupted_round_is_tried_again_but_not_for_ever(kind: str) -> None:
+    memory = with_a_tower(5000)
+    memory.clock("default", "tower").events = 5000
+    later = NOW + 10**6
     for _ in range(MOST_ATTEMPTS - 1):
-        found = due(memory)
+        found = due(memory, kind, now_ms=later)
         assert found is not None
-        assert found.kind == "adapter"
-        begin(memory, found, now_ms=NOW)  # and killed: `end` never comes
-        found = due(memory)
+        begin(memory, found, now_ms=later)  # and killed: `end` never comes
+        found = due(memory, kind, now_ms=later)
         assert found is not None
         assert found.reason == INTERRUPTED
-    begin(memory, found, now_ms=NOW)
-    assert due(memory) is None
-    memory.clock("default", "adapter").events = 5000
-    assert due(memory) is not None
+    begin(memory, found, now_ms=later)
+    assert due(memory, kind, now_ms=later) is None
+    memory.clock("default", kind).events = 5000
+    assert due(memory, kind, now_ms=later + 10**6) is not None
 
 
 def test_round_that_begins_knows_what_the_last_one_knew_that_ended() -> None:

@@ -1,0 +1,91 @@
+"""Which version a round makes, what it learns on from, and which bundles and records may go.
+
+Versions are numbered over all scenarios, in the order in which rounds begin. Knows the memory, what
+is announced and what is stored; no rounds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from consumers.training.announced import Announced
+from consumers.training.memory import Memory
+from stream_rec.adapters.checkpoint import list_versions, prune_checkpoints
+from stream_rec.adapters.life import AdapterVersion, version_key
+
+
+class Succession:
+    """The line of versions under one root of checkpoints."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def next_version(
+        self, memory: Memory, announced: Announced, running: Collection[int] = ()
+    ) -> int:
+        """Return a version that no scenario has: announced, being made, or left by a kill."""
+        scenarios = {*memory.buffers, *(v.scenario for v in announced.versions.values())}
+        stored = [v for scenario in scenarios for v in list_versions(self._root, scenario)]
+        newest: int = max([announced.newest, *running, *stored])
+        return newest + 1
+
+    def untainted(
+        self, champion: AdapterVersion | None, memory: Memory, announced: Announced
+    ) -> AdapterVersion | None:
+        """Return what the next adapter starts from: never one that learned from an erased user."""
+        version = champion.text_version if champion else 0
+        if version == 0 or not _learned_from_erased(version, memory):
+            return champion
+        while version and _learned_from_erased(version, memory):
+            pupils = memory.pupils.get(version)
+            version = pupils.start if pupils else 0
+        stored = [
+            v
+            for v in announced.versions.values()
+            if v.text_version == version and v.version in list_versions(self._root, v.scenario)
+        ]
+        found = max(stored, key=lambda v: v.version, default=None) if version else None
+        LOG.info(
+            "what serves learned from an erased user: going on from %s",
+            f"version {found.version}" if found else "the frozen model",
+        )
+        return found
+
+    def prune(self, scenario: str, announced: Announced, running: Collection[int] = ()) -> None:
+        """Remove bundles that nothing needs; those that are being written stay."""
+        adapters = sorted(
+            v.version
+            for v in announced.versions.values()
+            if v.scenario == scenario and v.kind == "adapter"
+        )
+        kept = announced.kept(scenario) | set(adapters[-ADAPTERS_KEPT:])
+        removed = prune_checkpoints(
+            self._root, scenario, keep=BUNDLES_KEPT, promoted=kept, unfinished=running
+        )
+        if removed:
+            LOG.debug("bundles removed: %s", removed)
+
+
+def old_towers(scenario: str, announced: Announced) -> list[bytes]:
+    """Return keys of records of towers that came and went long ago."""
+    kept = announced.kept(scenario)
+    towers = [
+        v
+        for v in announced.versions.values()
+        if v.scenario == scenario and v.kind == "tower" and v.version not in kept
+    ]
+    towers.sort(key=lambda v: v.version)
+    return [version_key(scenario, v.version) for v in towers[:-TOWERS_TOLD]]
+
+
+def _learned_from_erased(version: int, memory: Memory) -> bool:
+    """Whether an adapter did; one whose pupils are not known may have."""
+    pupils = memory.pupils.get(version)
+    return bool(memory.erased) if pupils is None else pupils.erased > 0
+
+
+LOG = logging.getLogger(__name__)
+BUNDLES_KEPT = 3
+ADAPTERS_KEPT = 3
+TOWERS_TOLD = 20

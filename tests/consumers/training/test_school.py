@@ -1,0 +1,153 @@
+"""Which rounds run beside each other, and what they know; rounds are played, their threads real."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from consumers.processes.watchdog import Watchdog
+from consumers.settings import Settings
+from consumers.telemetry.trainer_metrics import TrainerMetrics
+from consumers.training import rounds, school
+from consumers.training.announced import Announced
+from consumers.training.due import TOWER_EVERY_EVENTS, TOWER_EVERY_S
+from consumers.training.latest import Cancelled, Latest
+from consumers.training.memory import Memory
+from consumers.training.rounds import Job, Outcome
+from consumers.training.school import Materials, School
+from consumers.training.texts import ItemTexts
+from stream_rec.adapters.life import AdapterVersion
+from stream_rec.language_model.replay_buffer import Feedback
+from stream_rec.policy import Policies
+
+LONG_MS = int(1000 * TOWER_EVERY_S) + 1
+
+
+class PlayedRounds:
+    """Rounds that end when the test says so."""
+
+    step = None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.begun: list[Job] = []
+        self.ends = {kind: threading.Semaphore(0) for kind in ("tower", "adapter")}
+        self.heard: list[int] = []  # newest event of what an adapter was given at its end
+
+    def run(self, job: Job) -> Outcome:
+        self.begun.append(job)
+        assert self.ends[job.due.kind].acquire(timeout=20)
+        if job.due.kind == "adapter":
+            given = job.latest.ask()
+            self.heard.append(max(f.timestamp for history in given.values() for f in history))
+            assert self.ends["adapter"].acquire(timeout=20)
+        made = AdapterVersion(
+            scenario=job.due.scenario, version=job.version, text_version=job.text_version,
+            state="shadow", kind=job.due.kind, champion=job.champion.version if job.champion else 0,
+            base_model_hash="h", method="proximal", created_at=1, changed_at=1,
+        )  # fmt: skip
+        return Outcome(due=job.due, record=made, reason="", seconds=0.0)
+
+
+class Lesson:
+    """A school, its rounds, and a clock of its own."""
+
+    def __init__(self, made: School, materials: Materials, played: PlayedRounds) -> None:
+        self.school, self.memory, self.played = made, materials.memory, played
+        self.announced = materials.announced
+        self.now_ms = 10**12
+        self._at = 0
+
+    def hear(self, events: int) -> None:
+        for at in range(self._at, self._at + events):
+            event = Feedback(user_id=f"u{at // 5}", item_id=f"i{at % 7}", timestamp=at)
+            self.memory.take("default", event)
+        self._at += events
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        until = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < until
+            self.school.turn(self.now_ms)
+            time.sleep(0.005)
+
+    def kinds(self) -> list[str]:
+        return [job.due.kind for job in self.played.begun]
+
+    def make_a_tower(self) -> None:
+        """Let 500 events come, and a tower be made of them and announced."""
+        self.hear(TOWER_EVERY_EVENTS)
+        self.now_ms += LONG_MS
+        towers = self.kinds().count("tower")
+        self.wait(lambda: self.kinds().count("tower") == towers + 1)
+        version = self.played.begun[-1].version
+        self.played.ends["tower"].release()
+        self.wait(lambda: version in self.announced.versions)
+
+
+@pytest.fixture
+def lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
+    played = PlayedRounds()
+    monkeypatch.setattr(rounds, "Rounds", lambda *_, **__: played)
+    monkeypatch.setattr(school, "announce", lambda *_: None)
+    watchdog = Watchdog(end=lambda reason: pytest.fail(reason))
+    materials = Materials(
+        settings=Settings(data_dir=tmp_path),
+        watchdog=watchdog,
+        metrics=TrainerMetrics(),
+        stopping=threading.Event(),
+        memory=Memory(),
+        texts=ItemTexts(),
+        policies=Policies(),
+        announced=Announced(),
+        save=lambda: None,
+    )
+    made = School(materials)
+    yield Lesson(made, materials, played)
+    made.stop(0.0)
+    watchdog.stop()
+
+
+def test_towers_go_on_while_an_adapter_is_trained(lesson: Lesson) -> None:
+    lesson.hear(300)
+    lesson.make_a_tower()
+    lesson.memory.clock("default", "adapter").events = 5000
+    lesson.wait(lambda: lesson.kinds() == ["tower", "adapter"])
+    for _ in range(3):
+        lesson.make_a_tower()
+    assert lesson.kinds() == ["tower", "adapter", "tower", "tower", "tower"]
+    assert [job.version for job in lesson.played.begun] == [1, 2, 3, 4, 5]
+    assert lesson.announced.pointers["default"].version == 5
+    lesson.played.ends["adapter"].release(2)
+    lesson.wait(lambda: 2 in lesson.announced.versions)
+    assert lesson.announced.versions[2].champion == 5
+    assert not lesson.school.running
+
+
+def test_adapter_s_tower_knows_at_its_end_what_the_champion_s_knows_and_no_more(
+    lesson: Lesson,
+) -> None:
+    lesson.hear(300)
+    lesson.make_a_tower()
+    lesson.memory.clock("default", "adapter").events = 5000
+    lesson.wait(lambda: lesson.kinds() == ["tower", "adapter"])
+    lesson.make_a_tower()
+    lesson.hear(TOWER_EVERY_EVENTS - 1)
+    lesson.played.ends["adapter"].release()
+    lesson.wait(lambda: lesson.played.heard)
+    assert lesson.played.heard == [300 + 2 * TOWER_EVERY_EVENTS - 1]
+    taught = lesson.played.begun[1].pupils
+    assert f"u{lesson.played.heard[0] // 5}" in taught, "who came since has taught, too"
+    lesson.hear(1)
+    lesson.now_ms += LONG_MS
+    for _ in range(20):
+        lesson.school.turn(lesson.now_ms)
+    assert lesson.kinds() == ["tower", "adapter", "tower"], "no newer tower for the champion now"
+    lesson.played.ends["adapter"].release()
+    lesson.wait(lambda: 2 in lesson.announced.versions)
+
+
+def test_who_waits_for_the_newest_events_hears_that_the_program_ends() -> None:
+    with pytest.raises(Cancelled):
+        Latest(lambda: True).ask()
