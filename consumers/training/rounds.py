@@ -239,6 +239,7 @@ class _Phases:
     """Tells what is done and how long it took, and dies there when a test asks for it."""
 
     def __init__(self, job: Job, cancelled: Callable[[], bool]) -> None:
+        self._kind = job.due.kind
         self._name = f"{job.due.scenario}/{job.version} ({job.due.kind})"
         self._cancelled = cancelled
         self._last = time.monotonic()
@@ -250,7 +251,7 @@ class _Phases:
         phase = "_".join(word for word in what.split() if word.isalpha())
         self.seconds[phase] = round(now - self._last, 2)
         self._last = now
-        crash_point(f"round_{phase}")
+        crash_point(f"{self._kind}_round_{phase}")
         if self._cancelled():
             raise Cancelled
 

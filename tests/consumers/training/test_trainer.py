@@ -169,7 +169,7 @@ def test_kill_in_any_phase_leaves_nothing_torn_and_learning_goes_on(
         learning.wait(learning.crash_is_taken, SOON_S, "not started again")
         if number + 1 < len(POINTS):  # for the incarnation that follows this one
             learning.crash_next_at(POINTS[number + 1])
-        learning.send_events(range(160 + 40 * number, 200 + 40 * number))
+        learning.send_events(range(160 + 90 * number, 250 + 90 * number))  # enough for a tower
 
         def crashed(wanted: int = number + 2) -> bool:
             owner_rejects(learning)
@@ -178,7 +178,7 @@ def test_kill_in_any_phase_leaves_nothing_torn_and_learning_goes_on(
         learning.wait(crashed, SOON_S, f"no crash at {point}")
         check_whole(learning, causal)
     newest = max(learning.told().versions)
-    learning.send_events(range(1000, 1040))
+    learning.send_events(range(2000, 2040))
     learning.wait(
         lambda: any(
             made.version > newest and made.kind == "adapter"
@@ -198,13 +198,13 @@ def test_kill_in_any_phase_leaves_nothing_torn_and_learning_goes_on(
 
 POINTS = (
     "memory_written",
-    "round_model_loaded",
-    "round_tower_trained:2",
-    "round_adapter_trained",
-    "round_catalogue_encoded",
-    "round_judged:2",
-    "round_bundle_written",
-    "round_bundle_written:2",
+    "tower_round_model_loaded",
+    "adapter_round_tower_trained",
+    "adapter_round_adapter_trained",
+    "adapter_round_catalogue_encoded",
+    "adapter_round_judged",
+    "tower_round_bundle_written",
+    "adapter_round_bundle_written",
     "announcing",
     "announcing:2",
     "announced",
