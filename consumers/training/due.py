@@ -148,8 +148,9 @@ FEWEST_NEW = 100
 PATIENCE = 3.0
 TOWER_EVERY_EVENTS = 500
 TOWER_EVERY_S = 30.0
-# A tower rests this many times as long as it took, so that it takes a fifth of a core at most.
-REST = 4.0
+# A tower rests until this many times the processor time it took are over since it began, so that it
+# takes half of its cores at most; where it had to wait for others, it need not wait again.
+REST = 2.0
 # A killed round is tried again at once, but not for ever: it may be what kills.
 MOST_ATTEMPTS = 3
 INTERRUPTED = "the last one was interrupted"

@@ -32,7 +32,7 @@ class Clock(msgspec.Struct, kw_only=True):
 
     events: int = 0  # since the last round began
     began_ms: int = 0  # wall clock; 0: never
-    took_s: float = 0.0
+    took_s: float = 0.0  # of processor
     newest_ms: int = -1  # event time: what the last round knew
     offsets: dict[str, int] = {}  # "<topic>-<partition>": up to where it had read
     attempts: int = 0  # begun and not ended: only a kill leaves one here

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
@@ -59,8 +60,8 @@ from stream_rec.policy import AdapterPolicy
 class Job:
     """One round and all it needs; `start` is what learning goes on from, `champion` what serves.
 
-    `scenarios` holds the histories of others that share the adapter; `latest` gives what has come
-    since the round began.
+    `scenarios` holds the histories of others that share the adapter; `latest` gives an adapter
+    what has come since it began.
     """
 
     due: Due
@@ -72,12 +73,13 @@ class Job:
     champion: AdapterVersion | None
     begun: Begun
     scenarios: Mapping[str, Mapping[str, Sequence[Feedback]]] = field(default_factory=dict)
-    latest: Latest = field(default_factory=Latest)
+    latest: Latest | None = None
 
     @property
     def pupils(self) -> set[str]:
         """Everybody who teaches; a scenario's buffer remembers some that `default` forgot."""
-        taught = (self.histories, *self.scenarios.values(), self.latest.users)
+        since = self.latest.users if self.latest else frozenset()
+        taught = (self.histories, *self.scenarios.values(), since)
         return {user for own in taught for user in own}
 
     @property
@@ -96,6 +98,7 @@ class Outcome:
     record: AdapterVersion | None
     reason: str
     seconds: float
+    worked_s: float  # of processor, on as many cores as a round may use: waiting does not count
 
 
 class Rounds:
@@ -107,6 +110,7 @@ class Rounds:
         self._cancelled = cancelled
         self._backbone: Backbone | None = None
         self._loading = threading.Lock()
+        self._tower = threading.Lock()  # held while a tower is made: an adapter stands aside
 
     def run(self, job: Job) -> Outcome:
         """Run a round; whatever it meets ends in an outcome.
@@ -115,19 +119,28 @@ class Rounds:
             Cancelled: the program ends.
             ModelUnavailable: the model cannot be loaded.
         """
-        started = time.monotonic()
+        started, worked = time.monotonic(), time.thread_time()
         if job.due.kind == "adapter":
             self.step = None
         phases = _Phases(job, self._cancelled)
+        record: AdapterVersion | None = None
         try:
-            record = self._run(job, phases)
+            with self._tower if job.due.kind == "tower" else nullcontext():
+                record = self._run(job, phases)
+            reason = record.reason
         except (TrainingFailed, CheckpointRejected) as error:
-            seconds = time.monotonic() - started
-            return Outcome(due=job.due, record=None, reason=str(error), seconds=seconds)
+            reason = str(error)
         seconds = time.monotonic() - started
-        metrics = record.metrics | {"seconds": round(seconds, 1), "phases": phases.seconds}
-        record = msgspec.structs.replace(record, metrics=metrics)
-        return Outcome(due=job.due, record=record, reason=record.reason, seconds=seconds)
+        if record is not None:
+            metrics = record.metrics | {"seconds": round(seconds, 1), "phases": phases.seconds}
+            record = msgspec.structs.replace(record, metrics=metrics)
+        return Outcome(
+            due=job.due,
+            record=record,
+            reason=reason,
+            seconds=seconds,
+            worked_s=time.thread_time() - worked,
+        )
 
     def _run(self, job: Job, phases: _Phases) -> AdapterVersion:
         backbone = self._loaded()
@@ -155,7 +168,8 @@ class Rounds:
             since_ms=job.begun.since_ms,
             replay_ratio=job.policy.replay_ratio,
             phase=phases.done,
-            latest=job.latest.ask if job.due.kind == "adapter" else None,
+            latest=job.latest.ask if job.latest else None,
+            pause=self._pause if job.due.kind == "adapter" else lambda: None,
         )
         judged_against = None if champion is start else champion
         candidate = learning_round(
@@ -176,6 +190,12 @@ class Rounds:
 
     def _progress(self, step: Step) -> None:
         self.step = step
+        self._pause()
+
+    def _pause(self) -> None:
+        """Let a tower go first: it takes seconds, and serves at once."""
+        with self._tower:
+            pass
         if self._cancelled():
             raise Cancelled
 
@@ -227,12 +247,7 @@ class Rounds:
         self, start: Checkpoint | None, backbone: Backbone, texts: Sequence[str]
     ) -> NDArray[np.float32]:
         reading = merge_adapter(backbone, served_adapter(start)) if start else backbone
-
-        def progress(*_: int) -> None:
-            if self._cancelled():
-                raise Cancelled
-
-        return encode(reading, texts, progress=progress)
+        return encode(reading, texts, progress=lambda *_: self._pause())
 
 
 class _Phases:

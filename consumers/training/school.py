@@ -95,8 +95,8 @@ class School:
         for scenario in sorted(at_hand.memory.buffers):
             policy = at_hand.policies.effective(scenario).policy.adapter
             trying = at_hand.announced.in_shadow(scenario) is not None or any(
-                running.job.due.scenario == scenario and running.job.latest.given
-                for running in self._running.values()
+                job.due.scenario == scenario and job.latest is not None and job.latest.given
+                for job in self._jobs
             )
             due = _DUE[kind](at_hand.memory, scenario, policy, trying=trying, now_ms=now_ms)
             if due is not None:
@@ -121,7 +121,7 @@ class School:
         job = Job(
             due=due,
             version=self._succession.next_version(
-                at_hand.memory, at_hand.announced, self._versions_running
+                at_hand.memory, at_hand.announced, [job.version for job in self._jobs]
             ),
             policy=at_hand.policies.effective(due.scenario).policy.adapter,
             texts=at_hand.texts.now(start.text_version if start else 0),
@@ -130,7 +130,7 @@ class School:
             champion=champion,
             begun=begun,
             scenarios=sharing(at_hand.memory, due),
-            latest=Latest(at_hand.stopping.is_set),
+            latest=Latest(at_hand.stopping.is_set) if due.kind == "adapter" else None,
         )
         LOG.info(
             "%s/%d: a round of the %s begins: %s; %d events of %d users, %d items, after %s",
@@ -153,7 +153,7 @@ class School:
 
     def _give_latest(self, job: Job) -> None:
         """Hand a round what came while it learned, as far as the champion's tower knows it."""
-        if not job.latest.wanted:
+        if job.latest is None or not job.latest.wanted:
             return
         at_hand, scenario = self._at_hand, job.due.scenario
         tower = self._running.get("tower")
@@ -176,7 +176,7 @@ class School:
             at_hand.metrics.rounds.labels(kind, "failed").inc()
         else:
             self._announce(job, outcome.record)
-        end(at_hand.memory, job.due, job.begun, took_s=outcome.seconds)
+        end(at_hand.memory, job.due, job.begun, took_s=outcome.worked_s)
         at_hand.save()
 
     def _announce(self, job: Job, made: AdapterVersion) -> None:
@@ -200,11 +200,12 @@ class School:
         metrics.loss.labels(first.kind).set(loss if loss is not None else float("nan"))
         metrics.texts.set(first.metrics.get("lora_texts_per_s") or 0.0)
         metrics.gain.labels(first.kind).set(first.gate.get("log_rank_gain") or 0.0)
-        self._succession.prune(made.scenario, at_hand.announced, self._versions_running)
+        running = [job.version for job in self._jobs]
+        self._succession.prune(made.scenario, at_hand.announced, running)
 
     @property
-    def _versions_running(self) -> list[int]:
-        return [running.job.version for running in self._running.values()]
+    def _jobs(self) -> list[Job]:
+        return [running.job for running in self._running.values()]
 
     def _tell_progress(self, kind: Kind) -> None:
         step = self._rounds.step if self._rounds and kind == "adapter" else None

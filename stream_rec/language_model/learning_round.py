@@ -86,6 +86,7 @@ class Conditions:
     phase: Callable[[str], None] | None = None  # told what was done, when it is
     replay_ratio: float = 1.0  # how much the older ones count in what the adapter is asked
     latest: Callable[[], Histories] | None = None  # asked for what came since, for step 7
+    pause: Callable[[], None] = lambda: None  # called often in long work; may wait, or raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ def learning_round(
     served, slow = _last_adapter(last)
     text = catalogue.text
     if text is None:
-        text = encode(merge_adapter(backbone, served), catalogue.texts)
+        text = _read(backbone, served, catalogue, conditions)
         tell("texts read")
     tower = _tower(text, past, conditions)
     tell("tower trained")
@@ -168,7 +169,7 @@ def learning_round(
             progress=conditions.progress,
         )
         tell("adapter trained")
-        text = encode(merge_adapter(backbone, trained.arrays), catalogue.texts)
+        text = _read(backbone, trained.arrays, catalogue, conditions)
         tell("catalogue encoded")
         tower = _tower(text, past, conditions)
         adapter = _adapter_of(trained)
@@ -231,6 +232,20 @@ def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
     return _last_adapter(checkpoint)[0]
 
 
+def _read(
+    backbone: Backbone,
+    adapter: Mapping[str, NDArray[Any]],
+    catalogue: Catalogue,
+    conditions: Conditions,
+) -> NDArray[np.float32]:
+    """Return the catalogue's text vectors under an adapter."""
+    return encode(
+        merge_adapter(backbone, adapter),
+        catalogue.texts,
+        progress=lambda *_: conditions.pause(),
+    )
+
+
 def _held_out(conditions: Conditions, examples: int) -> float:
     return min(conditions.held_out, conditions.most_held_out / max(1, examples))
 
@@ -290,7 +305,7 @@ def _champion(
         return Space(vectors=_served(past.text, past.text), recency=decayed_recency(10))
     text, tower = past.text, past.tower
     if champion is not None:
-        text = encode(merge_adapter(backbone, served_adapter(champion)), catalogue.texts)
+        text = _read(backbone, served_adapter(champion), catalogue, past.conditions)
         tower = _tower(text, past.examples, past.conditions)
     return Space(vectors=_served(text, tower_vectors(tower, text)), recency=tower.recency)
 

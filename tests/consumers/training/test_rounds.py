@@ -1,5 +1,7 @@
 """A round in this process: what it starts from, what it stores, and how it fails."""
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,6 +177,28 @@ def test_round_that_is_called_off_stores_nothing(settings: Settings, texts: Text
     with pytest.raises(Cancelled):
         Rounds(settings, cancelled=lambda: next(asked, True)).run(job(texts, "adapter", 1))
     assert list_versions(settings.checkpoint_root, "default") == []
+
+
+def test_adapter_stands_aside_while_a_tower_is_made(settings: Settings, texts: Texts) -> None:
+    looks: list[str] = []  # every round looks often whether it is called off
+
+    def cancelled() -> bool:
+        looks.append(threading.current_thread().name)
+        return False
+
+    rounds = Rounds(settings, cancelled=cancelled)
+    adapter = threading.Thread(target=rounds.run, args=(job(texts, "adapter", 1),), name="adapter")
+    adapter.start()
+    while rounds.step is None:
+        assert adapter.is_alive()
+        time.sleep(0.001)
+    before = looks.count("adapter")
+    done(rounds, job(texts, "tower", 2))
+    meanwhile = looks.count("adapter") - before
+    adapter.join(60)
+    assert not adapter.is_alive()
+    assert looks.count("adapter") > before + 30, "it had much left to do"
+    assert meanwhile <= 3, "the step it was at, no more"
 
 
 def test_another_scenario_teaches_the_shared_adapter_by_its_own_head(

@@ -39,6 +39,7 @@ class PlayedRounds:
         self.begun.append(job)
         assert self.ends[job.due.kind].acquire(timeout=20)
         if job.due.kind == "adapter":
+            assert job.latest is not None
             given = job.latest.ask()
             self.heard.append(max(f.timestamp for history in given.values() for f in history))
             assert self.ends["adapter"].acquire(timeout=20)
@@ -47,7 +48,7 @@ class PlayedRounds:
             state="shadow", kind=job.due.kind, champion=job.champion.version if job.champion else 0,
             base_model_hash="h", method="proximal", created_at=1, changed_at=1,
         )  # fmt: skip
-        return Outcome(due=job.due, record=made, reason="", seconds=0.0)
+        return Outcome(due=job.due, record=made, reason="", seconds=0.0, worked_s=0.0)
 
 
 class Lesson:
