@@ -22,8 +22,9 @@ from consumers.kafka_io.wire import StoredVector
 from consumers.settings import Settings
 from consumers.training.due import Due, begin
 from consumers.training.feedback import feedback_of
+from consumers.training.job import Job, Outcome
 from consumers.training.memory import Memory
-from consumers.training.rounds import Job, Outcome, Rounds
+from consumers.training.rounds import Rounds
 from consumers.training.texts import Texts
 from stream_rec import recorded
 from stream_rec.events import parse_event

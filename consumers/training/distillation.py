@@ -19,7 +19,7 @@ from consumers.kafka_io.topic_reading import newest, partitions_of, reader
 from consumers.kafka_io.topics import Topics
 from consumers.settings import Settings, model_path
 from consumers.training.announced import Announced, announce
-from consumers.training.rounds import code_version
+from consumers.training.finished import code_version
 from stream_rec.adapters.checkpoint import (
     FORMAT,
     Checkpoint,

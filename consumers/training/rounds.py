@@ -14,12 +14,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,13 +23,12 @@ from numpy.typing import NDArray
 
 from consumers.kafka_io.transaction import crash_point
 from consumers.settings import Settings, model_path
-from consumers.training.due import Begun, Due
-from consumers.training.latest import Cancelled, Latest
+from consumers.training.finished import bundle_of, record_of
+from consumers.training.job import Job, Outcome
+from consumers.training.latest import Cancelled
 from consumers.training.texts import Texts, known_vectors, subset
 from stream_rec.adapters.checkpoint import (
-    FORMAT,
     Checkpoint,
-    Manifest,
     read_checkpoint,
     write_checkpoint,
 )
@@ -43,62 +38,15 @@ from stream_rec.language_model.adapter import adapter_rank, merge_adapter
 from stream_rec.language_model.backbone import Backbone, compute_with, load_backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.learning_round import (
-    Candidate,
     Catalogue,
     Conditions,
     learning_round,
     served_adapter,
 )
 from stream_rec.language_model.lesson import Step, lora_settings
-from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.tower_training import TowerSettings
 from stream_rec.language_model.vector_cache import cache_fingerprint
 from stream_rec.policy import AdapterPolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One round and all it needs; `start` is what learning goes on from, `champion` what serves.
-
-    `scenarios` holds the histories of others that share the adapter; `latest` gives an adapter
-    what has come since it began.
-    """
-
-    due: Due
-    version: int
-    policy: AdapterPolicy
-    texts: Texts  # with the vectors under the text version of `start`
-    histories: Mapping[str, Sequence[Feedback]]
-    start: AdapterVersion | None
-    champion: AdapterVersion | None
-    begun: Begun
-    scenarios: Mapping[str, Mapping[str, Sequence[Feedback]]] = field(default_factory=dict)
-    latest: Latest | None = None
-
-    @property
-    def pupils(self) -> set[str]:
-        """Everybody who teaches; a scenario's buffer remembers some that `default` forgot."""
-        since = self.latest.users if self.latest else frozenset()
-        taught = (self.histories, *self.scenarios.values(), since)
-        return {user for own in taught for user in own}
-
-    @property
-    def text_version(self) -> int:
-        """Whose adapter reads the texts of what the round makes."""
-        if self.due.kind == "adapter":
-            return self.version
-        return self.start.text_version if self.start else 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a round ended: a record in state `shadow` or `refused`, or None where it failed."""
-
-    due: Due
-    record: AdapterVersion | None
-    reason: str
-    seconds: float
-    worked_s: float  # of processor, on as many cores as a round may use: waiting does not count
 
 
 class Rounds:
@@ -183,10 +131,10 @@ class Rounds:
         )
         accepted = candidate.verdict.decision == "shadow"
         if accepted or job.due.kind == "adapter":
-            bundle = _bundle_of(job, candidate, texts, backbone)
+            bundle = bundle_of(job, candidate, texts, backbone)
             write_checkpoint(self.settings.checkpoint_root, bundle)
             phases.done("bundle written")
-        return _record_of(job, candidate, backbone, champion)
+        return record_of(job, candidate, backbone, champion)
 
     def _progress(self, step: Step) -> None:
         self.step = step
@@ -277,79 +225,9 @@ def threads() -> int:
     return int(said) if said and said.isdigit() else max(1, (os.cpu_count() or 2) // 2)
 
 
-def code_version() -> str:
-    """Return the version of this program."""
-    try:
-        return installed("stream-rec")
-    except PackageNotFoundError:
-        return "source"
-
-
 def _fits(start: Checkpoint | None, policy: AdapterPolicy) -> bool:
     arrays = served_adapter(start) if start else {}
     return not arrays or adapter_rank(arrays) == policy.rank
-
-
-def _bundle_of(job: Job, candidate: Candidate, texts: Texts, backbone: Backbone) -> Checkpoint:
-    manifest = Manifest(
-        format=FORMAT,
-        scenario=job.due.scenario,
-        version=job.version,
-        text_version=job.text_version,
-        base_model=backbone.name,
-        base_model_hash=backbone.model_hash,
-        base_model_revision=backbone.revision,
-        dimension=backbone.dimension,
-        items=len(texts.item_ids),
-        offsets={p: [job.begun.before.get(p, 0), to] for p, to in job.begun.offsets.items()},
-        metrics=_finite(candidate.metrics | candidate.verdict.figures),
-        policy=msgspec.to_builtins(job.policy),
-        code_version=code_version(),
-        created_at=_now_ms(),
-    )
-    return Checkpoint(
-        manifest=manifest,
-        item_ids=tuple(texts.item_ids),
-        vectors=candidate.vectors,
-        text=candidate.text,
-        text_hash=texts.hashes,
-        adapter=candidate.adapter,
-        tower=candidate.tower,
-    )
-
-
-def _record_of(
-    job: Job, candidate: Candidate, backbone: Backbone, champion: Checkpoint | None
-) -> AdapterVersion:
-    now = _now_ms()
-    verdict = candidate.verdict
-    return AdapterVersion(
-        scenario=job.due.scenario,
-        version=job.version,
-        text_version=job.text_version,
-        state="shadow" if verdict.decision == "shadow" else "refused",
-        kind=job.due.kind,
-        champion=champion.manifest.version if champion else 0,
-        base_model_hash=backbone.model_hash,
-        method=job.policy.method,
-        created_at=now,
-        changed_at=now,
-        reason="; ".join(verdict.reasons),
-        metrics=_finite(candidate.metrics),
-        gate=_finite(verdict.figures),
-    )
-
-
-def _finite(figures: Mapping[str, float]) -> dict[str, Any]:
-    """Figures as JSON takes them: no NaN or Inf, six digits."""
-    return {
-        name: float(f"{value:.6g}") if np.isfinite(value) else None
-        for name, value in figures.items()
-    }
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 LOG = logging.getLogger(__name__)

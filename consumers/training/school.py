@@ -20,6 +20,7 @@ from consumers.settings import Settings
 from consumers.telemetry.trainer_metrics import TrainerMetrics
 from consumers.training.announced import Announced, announce, records_of
 from consumers.training.due import Due, Kind, adapter_due, begin, end, sharing, tower_due
+from consumers.training.job import Job, Outcome
 from consumers.training.latest import Latest
 from consumers.training.memory import Memory, Pupils, user_hashes
 from consumers.training.succession import Succession, old_towers
@@ -28,7 +29,7 @@ from stream_rec.adapters.life import AdapterVersion
 from stream_rec.policy import Policies
 
 if TYPE_CHECKING:
-    from consumers.training.rounds import Job, Outcome, Rounds
+    from consumers.training.rounds import Rounds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,10 +105,7 @@ class School:
         return None
 
     def _begin(self, due: Due, now_ms: int) -> None:
-        from consumers.training.rounds import (
-            Job,
-            Rounds,
-        )  # torch: seconds that a start need not wait
+        from consumers.training.rounds import Rounds  # torch: seconds a start need not wait
 
         at_hand = self._at_hand
         if self._rounds is None:

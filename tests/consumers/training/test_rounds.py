@@ -12,9 +12,11 @@ from consumers.kafka_io.wire import StoredVector
 from consumers.settings import Settings
 from consumers.training.due import Due, begin
 from consumers.training.feedback import feedback_of
+from consumers.training.finished import code_version
+from consumers.training.job import Job
 from consumers.training.latest import Cancelled
 from consumers.training.memory import Memory
-from consumers.training.rounds import Job, Rounds, code_version
+from consumers.training.rounds import Rounds
 from consumers.training.texts import Texts
 from stream_rec.adapters.checkpoint import list_versions, read_checkpoint
 from stream_rec.adapters.life import AdapterVersion

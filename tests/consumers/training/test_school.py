@@ -13,9 +13,9 @@ from consumers.telemetry.trainer_metrics import TrainerMetrics
 from consumers.training import rounds, school
 from consumers.training.announced import Announced
 from consumers.training.due import TOWER_EVERY_EVENTS, TOWER_EVERY_S
+from consumers.training.job import Job, Outcome
 from consumers.training.latest import Cancelled, Latest
 from consumers.training.memory import Memory
-from consumers.training.rounds import Job, Outcome
 from consumers.training.school import Materials, School
 from consumers.training.texts import ItemTexts
 from stream_rec.adapters.life import AdapterVersion
