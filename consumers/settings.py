@@ -16,6 +16,7 @@ from pathlib import Path
 from stream_rec.aliases.families import FORMATS
 from stream_rec.errors import ConfigurationError
 from stream_rec.pseudonyms import Pseudonyms, read_keys
+from stream_rec.record_fields import whole_number
 
 
 class Hidden(str):
@@ -242,10 +243,11 @@ def host_and_port(text: str) -> tuple[str, int]:
     ('::1', 8080)
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not host:
+    number = whole_number(port)
+    if not colon or number is None or not host:
         msg = f"{text!r} is not HOST:PORT"
         raise ConfigurationError(msg)
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
 
 
 def _security(env: Mapping[str, str]) -> Security:

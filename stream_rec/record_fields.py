@@ -16,7 +16,19 @@ from stream_rec.errors import InvalidRecord
 MAX_BODY_BYTES = 1_048_576
 MAX_ID_CHARACTERS = 256
 MAX_DEPTH = 64
+MAX_DIGITS = 18  # below 2^63
 MAX_TIME_MS = 253_370_764_800_000  # the year 9999
+
+
+def whole_number(text: str | bytes) -> int | None:
+    """Read digits, as offsets and versions are written; None for anything else.
+
+    `isdigit` alone is also true of "²", and `int` refuses thousands of digits.
+
+    >>> whole_number("17"), whole_number(b"17"), whole_number("²"), whole_number("9" * 5000)
+    (17, 17, None, None)
+    """
+    return int(text) if text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS else None
 
 
 def decode_object(value: bytes | None, *, unique: tuple[bytes, ...] = ()) -> dict[str, Any]:

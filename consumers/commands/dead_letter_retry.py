@@ -39,6 +39,7 @@ from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import LEDGER_KEY, Standing, decode_standing
 from consumers.settings import Settings
 from stream_rec.errors import BrokerUnavailable, StateRejected
+from stream_rec.record_fields import whole_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,8 @@ def _outdated(
     outdated = set()
     for number, (letter, record) in enumerate(chosen):
         offset = newest.get(record.key, (0, -1))[1]
-        if letter.offset.isdigit() and offset > int(letter.offset):
+        own = whole_number(letter.offset)
+        if own is not None and offset > own:
             outdated.add(number)
     return outdated
 

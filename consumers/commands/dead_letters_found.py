@@ -23,7 +23,7 @@ from consumers.kafka_io.dead_letters import (
 from consumers.kafka_io.topic_reading import Read, read
 from consumers.kafka_io.topics import Topics
 from stream_rec.errors import ConfigurationError, InvalidRecord
-from stream_rec.record_fields import milliseconds
+from stream_rec.record_fields import milliseconds, whole_number
 
 Place = tuple[int, int]
 """Partition and offset."""
@@ -185,8 +185,8 @@ def told(record: Read) -> dict[str, str]:
 
 def place_of(text: str) -> Place | None:
     """Read `partition/offset`."""
-    partition, _, offset = text.partition("/")
-    return (int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
+    partition, offset = map(whole_number, text.partition("/")[::2])
+    return None if partition is None or offset is None else (partition, offset)
 
 
 def moment(text: str | None, *, now_ms: int | None = None) -> int | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from consumers.kafka_io.transaction import Outgoing
+from stream_rec.record_fields import whole_number
 
 Headers = tuple[tuple[str, bytes | None], ...]
 Settled = Literal["retried", "dropped"]
@@ -88,8 +89,8 @@ def settled_offsets(headers: Headers) -> Iterable[tuple[Settled, int]]:
     for name, value in headers:
         for settled in kinds:
             if name == f"{MARKER}.{settled}":
-                listed = (value or b"").split(b",")
-                yield from ((settled, int(part)) for part in listed if part.isdigit())
+                offsets = map(whole_number, (value or b"").split(b","))
+                yield from ((settled, offset) for offset in offsets if offset is not None)
 
 
 def retry_headers(told: Headers, *, place: str) -> Headers:
@@ -111,8 +112,7 @@ def retry_headers(told: Headers, *, place: str) -> Headers:
 
 def attempts(told: Mapping[str, bytes | None]) -> int:
     """Return how often a record was sent again; a header that is no count says never."""
-    said = told.get(RETRIES) or b""
-    return int(said) if said.isdigit() and len(said) < 10 else 0
+    return whole_number(told.get(RETRIES) or b"") or 0
 
 
 def _own_headers(headers: Headers) -> tuple[Headers, int]:

@@ -20,6 +20,7 @@ from stream_rec.ledger import Ledger
 from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.pseudonyms import PLAIN, Pseudonyms
+from stream_rec.record_fields import whole_number
 
 # Keys of the changelog that are no user's begin with a zero byte, which no user id has.
 NO_USER = b"\x00"
@@ -188,11 +189,12 @@ def split_vector_key(key: bytes) -> tuple[int, str]:
     Raises:
         StateRejected: it is none.
     """
-    version, slash, item_id = key.decode("utf-8", "replace").partition("/")
-    if not slash or not version.isdigit():
+    digits, slash, item_id = key.decode("utf-8", "replace").partition("/")
+    version = whole_number(digits)
+    if not slash or version is None:
         msg = f"vector key {key[:40]!r}"
         raise StateRejected(msg)
-    return int(version), item_id
+    return version, item_id
 
 
 def encode_vector(model: str, text_hash: int, vector: NDArray[np.float32] | None) -> bytes:

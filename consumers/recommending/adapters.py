@@ -31,6 +31,7 @@ from stream_rec.adapters.life import (
 from stream_rec.adapters.space import Loading, Space
 from stream_rec.adapters.text_model import is_of
 from stream_rec.errors import CheckpointRejected, StateRejected
+from stream_rec.record_fields import whole_number
 from stream_rec.replica import Replica
 
 
@@ -178,8 +179,8 @@ class Adapters:
         scenario, _, what = name.rpartition("/")
         if what == LIVE:
             self.pointers.pop(scenario, None)
-        elif what.isdecimal():
-            self.versions.pop(int(what), None)
+        elif (version := whole_number(what)) is not None:
+            self.versions.pop(version, None)
 
     def _live(self) -> list[int]:
         found = dict.fromkeys(pointer.version for pointer in self.pointers.values())

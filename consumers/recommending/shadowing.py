@@ -21,6 +21,7 @@ from stream_rec.adapters.comparison import Taken, differences
 from stream_rec.adapters.shadow import Evidence, gather, merge
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.experts.views import TEXT, TOWER
+from stream_rec.record_fields import whole_number
 from stream_rec.replica import Replica
 
 
@@ -55,10 +56,11 @@ class Shadowing:
     def take(self, record: Any) -> bool:
         """Note what a worker wrote, oneself only before `start`; False when it is no evidence."""
         parts = (record.key or b"").decode("utf-8", "replace").split("/")
-        if len(parts) != 4 or parts[0] not in {SHADOW, WATCH} or not parts[2].isdecimal():
+        version = whole_number(parts[2]) if len(parts) == 4 else None
+        if version is None or parts[0] not in {SHADOW, WATCH}:
             return False
-        kind, scenario, version, slot = parts
-        words = self._words.setdefault((kind, scenario, int(version)), {})
+        kind, scenario, _, slot = parts
+        words = self._words.setdefault((kind, scenario, version), {})
         if record.value is None:
             words.pop(slot, None)
         elif not (self._live and slot == self._slot):

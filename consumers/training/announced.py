@@ -28,6 +28,7 @@ from stream_rec.adapters.life import (
     record_key,
 )
 from stream_rec.errors import StateRejected
+from stream_rec.record_fields import whole_number
 
 
 class Announced:
@@ -45,8 +46,8 @@ class Announced:
             scenario, _, name = key.decode("utf-8", "replace").rpartition("/")
             if name == LIVE:
                 self.pointers.pop(scenario, None)
-            elif name.isdecimal():
-                self.versions.pop(int(name), None)
+            elif (version := whole_number(name)) is not None:
+                self.versions.pop(version, None)
             return
         try:
             found = decode_adapter(key, record.value)
@@ -112,11 +113,11 @@ def records_of(made: AdapterVersion, announced: Announced) -> list[AdapterVersio
     swap of it costs nothing. It and the pointer and the end of what it replaces go together. An
     adapter is measured against what serves now, perhaps with a later tower than when it began.
     """
-    serving = announced.serving(made.scenario)
-    if made.kind == "adapter" and serving is not None and made.champion:
-        return [msgspec.structs.replace(made, champion=serving.version)]
-    if made.kind == "adapter" or made.state != "shadow":
+    if made.state != "shadow":
         return [made]
+    serving = announced.serving(made.scenario)
+    if made.kind == "adapter":
+        return [msgspec.structs.replace(made, champion=serving.version if serving else 0)]
     pointer = announced.pointers.get(made.scenario)
     if (serving.text_version if serving else 0) != made.text_version:
         reason = "while it learned, another adapter came to serve"

@@ -1,7 +1,4 @@
-"""When a round is due: the tower often, the adapter by policy; neither waits for the other.
-
-Knows no topics and no models.
-"""
+"""When a round is due: the tower often, the adapter by policy. Knows no topics and no models."""
 
 from __future__ import annotations
 
@@ -40,7 +37,8 @@ def tower_due(
     if trying and clock.events < PATIENCE * policy.gate.shadow_events:
         return None
     reason = _tower_reason(clock, now_ms)
-    if reason is None and not clock.ended and _adapter_reason(memory, scenario, policy, now_ms):
+    untried = not clock.ended and clock.attempts < MOST_ATTEMPTS
+    if reason is None and untried and _adapter_reason(memory, scenario, policy, now_ms):
         reason = "an adapter follows"
     return None if reason is None else Due(scenario=scenario, kind="tower", reason=reason)
 
@@ -84,8 +82,7 @@ def _adapter_reason(
 def _tower_reason(clock: Clock, now_ms: int) -> str | None:
     if 0 < clock.attempts < MOST_ATTEMPTS:
         return INTERRUPTED
-    rest_s = max(TOWER_EVERY_S, REST * clock.took_s)
-    if clock.events >= TOWER_EVERY_EVENTS and now_ms - clock.began_ms >= 1000 * rest_s:
+    if clock.events >= TOWER_EVERY_EVENTS and now_ms - clock.began_ms >= 1000 * TOWER_EVERY_S:
         return f"{clock.events} events"
     return None
 
@@ -116,12 +113,12 @@ def begin(memory: Memory, due: Due, *, now_ms: int) -> Begun:
     )
 
 
-def end(memory: Memory, due: Due, begun: Begun, *, took_s: float) -> None:
-    """Note that a round has come to an end, whatever its outcome."""
+def end(memory: Memory, due: Due, begun: Begun, *, serves: bool) -> None:
+    """Note that a round has come to an end, whatever its outcome, and whether it serves at once."""
     clock = memory.clock(due.scenario, due.kind)
     clock.attempts = 0
-    clock.took_s = took_s
     clock.newest_ms = begun.newest_ms
+    clock.serves_ms = begun.newest_ms if serves else clock.serves_ms
     clock.offsets = dict(begun.offsets)
 
 
@@ -148,9 +145,6 @@ FEWEST_NEW = 100
 PATIENCE = 3.0
 TOWER_EVERY_EVENTS = 500
 TOWER_EVERY_S = 30.0
-# A tower rests until this many times the processor time it took are over since it began, so that it
-# takes half of its cores at most; where it had to wait for others, it need not wait again.
-REST = 2.0
 # A killed round is tried again at once, but not for ever: it may be what kills.
 MOST_ATTEMPTS = 3
 INTERRUPTED = "the last one was interrupted"

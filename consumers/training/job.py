@@ -35,9 +35,13 @@ class Job:
     @property
     def pupils(self) -> set[str]:
         """Everybody who teaches; a scenario's buffer remembers some that `default` forgot."""
-        since = self.latest.users if self.latest else frozenset()
-        taught = (self.histories, *self.scenarios.values(), since)
-        return {user for own in taught for user in own}
+        return {user for own in (self.histories, *self.scenarios.values()) for user in own}
+
+    @property
+    def versions(self) -> set[int]:
+        """Return the versions that a round makes and reads."""
+        read = {record.version for record in (self.start, self.champion) if record is not None}
+        return {self.version, *read}
 
     @property
     def text_version(self) -> int:
@@ -55,4 +59,3 @@ class Outcome:
     record: AdapterVersion | None
     reason: str
     seconds: float
-    worked_s: float  # of processor, on as many cores as a round may use: waiting does not count

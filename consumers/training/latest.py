@@ -22,8 +22,7 @@ class Cancelled(Exception):
 class Latest:
     """One question and its answer, between two threads."""
 
-    def __init__(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        self.users: frozenset[str] = frozenset()  # whose events were handed over
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
         self._asked = threading.Event()
         self._given: SimpleQueue[Histories] = SimpleQueue()
@@ -36,7 +35,7 @@ class Latest:
 
     def give(self, histories: Histories) -> None:
         """Answer; on the loop's thread."""
-        self.users, self.given = frozenset(histories), True
+        self.given = True
         self._given.put(histories)
 
     def ask(self) -> Histories:

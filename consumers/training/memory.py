@@ -32,10 +32,10 @@ class Clock(msgspec.Struct, kw_only=True):
 
     events: int = 0  # since the last round began
     began_ms: int = 0  # wall clock; 0: never
-    took_s: float = 0.0  # of processor
     newest_ms: int = -1  # event time: what the last round knew
+    serves_ms: int = -1  # event time: what the last round knew whose outcome came to serve at once
     offsets: dict[str, int] = {}  # "<topic>-<partition>": up to where it had read
-    attempts: int = 0  # begun and not ended: only a kill leaves one here
+    attempts: int = 0  # begun and not ended: only the end of the program leaves one here
     drifted: bool = False
 
     @property
@@ -126,6 +126,12 @@ class Memory:
             )
             pupils.users = both.tobytes()
         self.pupils[version] = pupils
+
+    def learned_more(self, version: int, user_ids: Collection[str]) -> None:
+        """Note that a version learns from more users than it began with."""
+        pupils = self.pupils[version]
+        users = np.union1d(np.frombuffer(pupils.users, np.uint64), user_hashes(user_ids))
+        pupils.users = users.tobytes()
 
     def forget_versions(self, kept: Collection[int]) -> None:
         """Drop what is known of adapters that are gone."""

@@ -59,6 +59,7 @@ class Rounds:
         self._backbone: Backbone | None = None
         self._loading = threading.Lock()
         self._tower = threading.Lock()  # held while a tower is made: an adapter stands aside
+        self._stood_aside_s = 0.0
 
     def run(self, job: Job) -> Outcome:
         """Run a round; whatever it meets ends in an outcome.
@@ -67,7 +68,7 @@ class Rounds:
             Cancelled: the program ends.
             ModelUnavailable: the model cannot be loaded.
         """
-        started, worked = time.monotonic(), time.thread_time()
+        started = time.monotonic()
         if job.due.kind == "adapter":
             self.step = None
         phases = _Phases(job, self._cancelled)
@@ -87,7 +88,6 @@ class Rounds:
             record=record,
             reason=reason,
             seconds=seconds,
-            worked_s=time.thread_time() - worked,
         )
 
     def _run(self, job: Job, phases: _Phases) -> AdapterVersion:
@@ -111,7 +111,7 @@ class Rounds:
             confidence=job.policy.gate.confidence,
             needed_z=NEEDED_Z[job.due.kind],
             seed=job.version,
-            monotonic=time.monotonic,
+            monotonic=self._busy_s if job.due.kind == "adapter" else time.monotonic,
             progress=self._progress,
             since_ms=job.begun.since_ms,
             replay_ratio=job.policy.replay_ratio,
@@ -141,11 +141,17 @@ class Rounds:
         self._pause()
 
     def _pause(self) -> None:
-        """Let a tower go first: it takes seconds, and serves at once."""
-        with self._tower:
-            pass
+        """Let a tower go first: it takes seconds, and serves at once. On a GPU nobody waits."""
+        if self._backbone is not None and self._backbone.device.type == "cpu":
+            since = time.monotonic()
+            with self._tower:
+                self._stood_aside_s += time.monotonic() - since
         if self._cancelled():
             raise Cancelled
+
+    def _busy_s(self) -> float:
+        """Return the time of an adapter, which stands still while it stands aside."""
+        return time.monotonic() - self._stood_aside_s
 
     def _loaded(self) -> Backbone:
         with self._loading:

@@ -64,6 +64,7 @@ class School:
         self._succession = Succession(materials.settings.checkpoint_root)
         self._rounds: Rounds | None = None
         self._running: dict[Kind, _Running] = {}
+        self._towers_rest_until_ms = 0
         self._told = 0.0
 
     @property
@@ -77,7 +78,7 @@ class School:
             running = self._running.get(kind)
             if running is not None and running.outcome.done():
                 del self._running[kind]
-                self._finish(running.job, running.outcome)
+                self._finish(running.job, running.outcome, now_ms)
             elif running is not None:
                 self._give_latest(running.job)
                 self._tell_progress(kind)
@@ -93,13 +94,17 @@ class School:
 
     def _due(self, kind: Kind, now_ms: int) -> Due | None:
         at_hand = self._at_hand
-        for scenario in sorted(at_hand.memory.buffers):
+        memory = at_hand.memory
+        if kind == "tower" and now_ms < self._towers_rest_until_ms:
+            return None
+        # Whoever has waited longest, so that every scenario has its turn.
+        for scenario in sorted(memory.buffers, key=lambda s: (memory.clock(s, kind).began_ms, s)):
             policy = at_hand.policies.effective(scenario).policy.adapter
             trying = at_hand.announced.in_shadow(scenario) is not None or any(
                 job.due.scenario == scenario and job.latest is not None and job.latest.given
                 for job in self._jobs
             )
-            due = _DUE[kind](at_hand.memory, scenario, policy, trying=trying, now_ms=now_ms)
+            due = _DUE[kind](memory, scenario, policy, trying=trying, now_ms=now_ms)
             if due is not None:
                 return due
         return None
@@ -115,11 +120,10 @@ class School:
         if due.kind == "adapter":
             start = self._succession.untainted(champion, at_hand.memory, at_hand.announced)
         begun = begin(at_hand.memory, due, now_ms=now_ms)
-        at_hand.save()
         job = Job(
             due=due,
             version=self._succession.next_version(
-                at_hand.memory, at_hand.announced, [job.version for job in self._jobs]
+                at_hand.memory, at_hand.announced, self._versions_at_work
             ),
             policy=at_hand.policies.effective(due.scenario).policy.adapter,
             texts=at_hand.texts.now(start.text_version if start else 0),
@@ -130,6 +134,13 @@ class School:
             scenarios=sharing(at_hand.memory, due),
             latest=Latest(at_hand.stopping.is_set) if due.kind == "adapter" else None,
         )
+        if due.kind == "adapter":  # noted now, so that who is erased meanwhile marks it
+            users = user_hashes(job.pupils).tobytes()
+            text_version = start.text_version if start else 0
+            at_hand.memory.learned(
+                job.version, Pupils(scenario=due.scenario, start=text_version, users=users)
+            )
+        at_hand.save()
         LOG.info(
             "%s/%d: a round of the %s begins: %s; %d events of %d users, %d items, after %s",
             due.scenario,
@@ -150,41 +161,42 @@ class School:
         thread.start()
 
     def _give_latest(self, job: Job) -> None:
-        """Hand a round what came while it learned, as far as the champion's tower knows it."""
-        if job.latest is None or not job.latest.wanted:
-            return
-        at_hand, scenario = self._at_hand, job.due.scenario
+        """Hand a round what the champion's tower knows, and wait for one that is being made."""
         tower = self._running.get("tower")
-        until_ms = max(job.begun.newest_ms, at_hand.memory.clock(scenario, "tower").newest_ms)
-        if tower is not None and tower.job.due.scenario == scenario:
-            until_ms = max(until_ms, tower.job.begun.newest_ms)
-        job.latest.give(at_hand.memory.buffers[scenario].histories(until_ms))
+        if job.latest is None or not job.latest.wanted or tower is not None:
+            return
+        memory, scenario = self._at_hand.memory, job.due.scenario
+        serving = self._at_hand.announced.serving(scenario)
+        until_ms = memory.clock(serving.scenario, "tower").serves_ms if serving else -1
+        if until_ms < 0:
+            until_ms = job.begun.newest_ms
+        histories = memory.buffers[scenario].histories(until_ms)
+        memory.learned_more(job.version, histories)
+        job.latest.give(histories)
 
-    def _finish(self, job: Job, ended: Future[Outcome]) -> None:
+    def _finish(self, job: Job, ended: Future[Outcome], now_ms: int) -> None:
         at_hand, kind = self._at_hand, job.due.kind
         if ended.exception() is not None and at_hand.stopping.is_set():
             return
         outcome = ended.result()
         at_hand.metrics.running.labels(kind).set(0)
         at_hand.metrics.seconds.labels(kind).set(outcome.seconds)
+        if kind == "tower":
+            self._towers_rest_until_ms = now_ms + int(1000 * REST * outcome.seconds)
+        serves = False
         if outcome.record is None:
             LOG.warning(
                 "%s/%d: the round is thrown away: %s", job.due.scenario, job.version, outcome.reason
             )
             at_hand.metrics.rounds.labels(kind, "failed").inc()
         else:
-            self._announce(job, outcome.record)
-        end(at_hand.memory, job.due, job.begun, took_s=outcome.worked_s)
+            serves = self._announce(outcome.record).state == "promoted"
+        end(at_hand.memory, job.due, job.begun, serves=serves)
         at_hand.save()
 
-    def _announce(self, job: Job, made: AdapterVersion) -> None:
+    def _announce(self, made: AdapterVersion) -> AdapterVersion:
+        """Tell of a round's outcome; return it as it was told."""
         at_hand = self._at_hand
-        if made.kind == "adapter":
-            start = job.start.text_version if job.start else 0
-            users = user_hashes(job.pupils).tobytes()
-            at_hand.memory.learned(
-                made.version, Pupils(scenario=made.scenario, start=start, users=users)
-            )
         records = records_of(made, at_hand.announced)
         first = next(r for r in records if isinstance(r, AdapterVersion))
         gone = old_towers(made.scenario, at_hand.announced)
@@ -196,10 +208,17 @@ class School:
         metrics.rounds.labels(first.kind, first.state).inc()
         loss = first.metrics.get("lora_loss" if first.kind == "adapter" else "tower_loss")
         metrics.loss.labels(first.kind).set(loss if loss is not None else float("nan"))
-        metrics.texts.set(first.metrics.get("lora_texts_per_s") or 0.0)
+        if first.kind == "adapter":
+            metrics.texts.set(first.metrics.get("lora_texts_per_s") or 0.0)
         metrics.gain.labels(first.kind).set(first.gate.get("log_rank_gain") or 0.0)
-        running = [job.version for job in self._jobs]
-        self._succession.prune(made.scenario, at_hand.announced, running)
+        self._succession.prune(made.scenario, at_hand.announced, self._versions_at_work)
+        readers = self._succession.readers(at_hand.announced)
+        at_hand.memory.forget_versions(readers | self._versions_at_work)
+        return first
+
+    @property
+    def _versions_at_work(self) -> set[int]:
+        return {version for job in self._jobs for version in job.versions}
 
     @property
     def _jobs(self) -> list[Job]:
@@ -248,3 +267,6 @@ _DUE: dict[Kind, Callable[..., Due | None]] = {"tower": tower_due, "adapter": ad
 LOAD_S = 300.0
 ANNOUNCE_S = 20.0
 TELL_EVERY_S = 20.0
+# Towers rest as long as the last one took: an adapter, which stands aside for them, has half of the
+# time at least.
+REST = 1.0

@@ -53,7 +53,7 @@ class Succession:
         return found
 
     def prune(self, scenario: str, announced: Announced, running: Collection[int] = ()) -> None:
-        """Remove bundles that nothing needs; those that are being written stay."""
+        """Remove bundles that nothing needs; those that rounds write or read now stay."""
         adapters = sorted(
             v.version
             for v in announced.versions.values()
@@ -65,6 +65,12 @@ class Succession:
         )
         if removed:
             LOG.debug("bundles removed: %s", removed)
+
+    def readers(self, announced: Announced) -> set[int]:
+        """Return the versions whose adapters read the texts of a bundle that is there."""
+        scenarios = {v.scenario for v in announced.versions.values()}
+        stored = {v for scenario in scenarios for v in list_versions(self._root, scenario)}
+        return {v.text_version for v in announced.versions.values() if v.version in stored}
 
 
 def old_towers(scenario: str, announced: Announced) -> list[bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from stream_rec.errors import InvalidRecord
+from stream_rec.record_fields import whole_number
 
 MAX_LINES = 64
 
@@ -126,8 +127,8 @@ def at(record: Any, path: str) -> Any:
     for step in path.split("."):
         if isinstance(record, dict):
             record = record.get(step)
-        elif isinstance(record, list) and step.isdigit():
-            record = record[int(step)] if int(step) < len(record) else None
+        elif isinstance(record, list) and (place := whole_number(step)) is not None:
+            record = record[place] if place < len(record) else None
         elif isinstance(record, list) and step.startswith("name="):
             record = _named(record, step.removeprefix("name="))
         else:

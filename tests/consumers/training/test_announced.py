@@ -65,6 +65,8 @@ def test_numbers_never_come_back() -> None:
 def test_torn_record_is_passed_over() -> None:
     found = announced(version(1), pointer(1))
     found.take(SimpleNamespace(key=b"default/live", value=b'{"scen', offset=9))
+    for strange in ("²", "9" * 5000, "-1"):
+        found.take(SimpleNamespace(key=f"default/{strange}".encode(), value=None, offset=9))
     serving = found.serving("default")
     assert serving is not None
     assert serving.version == 1
@@ -113,7 +115,10 @@ def test_scenario_s_first_tower_leaves_the_default_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "made",
-    [version(8, kind="adapter", text_version=8, state="shadow"), version(8, state="refused")],
+    [
+        version(8, kind="adapter", text_version=8, state="shadow", champion=7),
+        version(8, state="refused"),
+    ],
 )
 def test_adapter_in_shadow_and_whatever_is_refused_serve_nobody(made: AdapterVersion) -> None:
     assert records_of(made, announced(version(7), pointer(7))) == [made]
@@ -124,8 +129,11 @@ def test_adapter_is_measured_against_what_serves_when_it_is_ready() -> None:
     found = announced(began_after, now, pointer(9, previous=7))
     made = version(8, kind="adapter", text_version=8, state="shadow", champion=7)
     assert [r.champion for r in records_of(made, found) if isinstance(r, AdapterVersion)] == [9]
-    unreadable = msgspec.structs.replace(made, champion=0)
-    assert records_of(unreadable, found) == [unreadable]
+    frozen = records_of(made, announced())[0]
+    assert isinstance(frozen, AdapterVersion)
+    assert frozen.champion == 0, "an operator went back to the frozen model meanwhile"
+    refused = msgspec.structs.replace(made, state="refused")
+    assert records_of(refused, found) == [refused], "the gate judged it against what it says"
 
 
 def test_tower_for_an_adapter_that_serves_no_more_is_refused() -> None:

@@ -10,8 +10,8 @@ from consumers.training.due import (
     MOST_ATTEMPTS,
     MOST_HEADS,
     PATIENCE,
-    REST,
     TOWER_EVERY_EVENTS,
+    TOWER_EVERY_S,
     Due,
     adapter_due,
     begin,
@@ -46,7 +46,7 @@ def with_a_tower(events: int) -> Memory:
     memory = remembered(events)
     found = due(memory, "tower")
     assert found is not None
-    end(memory, found, begin(memory, found, now_ms=NOW), took_s=9.0)
+    end(memory, found, begin(memory, found, now_ms=NOW), serves=True)
     return memory
 
 
@@ -72,7 +72,7 @@ def test_first_adapter_waits_for_a_tower_which_does_not_wait_for_its_time() -> N
     found = due(memory, "tower")
     assert found is not None
     assert found.reason == "an adapter follows"
-    end(memory, found, begin(memory, found, now_ms=NOW), took_s=9.0)
+    end(memory, found, begin(memory, found, now_ms=NOW), serves=True)
     assert due(memory, "tower") is None
     assert due(memory, "adapter") is not None
 
@@ -105,14 +105,32 @@ def test_while_a_version_is_tried_there_is_no_rival_and_for_long_no_other_champi
     assert due(memory, "tower", policy, trying=True, now_ms=later) is not None
 
 
-def test_tower_rests_in_proportion_to_what_it_took() -> None:
-    memory = remembered(1200)
-    found = due(memory, "tower")
-    assert found is not None
-    end(memory, found, begin(memory, found, now_ms=NOW), took_s=100.0)
+def test_tower_comes_not_before_its_time() -> None:
+    memory = with_a_tower(1200)
     memory.clock("default", "tower").events = TOWER_EVERY_EVENTS
-    assert due(memory, "tower", now_ms=NOW + int(1000 * REST * 100) - 1) is None
-    assert due(memory, "tower", now_ms=NOW + int(1000 * REST * 100)) is not None
+    assert due(memory, "tower", now_ms=NOW + int(1000 * TOWER_EVERY_S) - 1) is None
+    assert due(memory, "tower", now_ms=NOW + int(1000 * TOWER_EVERY_S)) is not None
+
+
+def test_first_tower_that_kills_is_not_tried_for_ever_because_an_adapter_waits_for_it() -> None:
+    memory = remembered(1200)
+    memory.clock("default", "adapter").events = 5000
+    for _ in range(MOST_ATTEMPTS):
+        found = due(memory, "tower")
+        assert found is not None
+        begin(memory, found, now_ms=NOW)  # and killed
+    assert due(memory, "tower") is None
+
+
+def test_what_serves_knows_what_the_last_round_knew_that_came_to_serve() -> None:
+    memory = with_a_tower(1200)
+    assert memory.clock("default", "tower").serves_ms == 1199
+    for at in range(1200, 1800):
+        memory.take("default", Feedback(user_id="u", item_id="i", timestamp=at))
+    found = Due(scenario="default", kind="tower", reason="")
+    end(memory, found, begin(memory, found, now_ms=NOW), serves=False)
+    clock = memory.clock("default", "tower")
+    assert (clock.newest_ms, clock.serves_ms) == (1799, 1199)
 
 
 def test_time_and_drift_ask_for_an_adapter_when_there_is_something_new() -> None:
@@ -157,7 +175,7 @@ def test_round_that_begins_knows_what_the_last_one_knew_that_ended() -> None:
     found = Due(scenario="default", kind="adapter", reason="")
     begun = begin(memory, found, now_ms=NOW)
     assert (begun.since_ms, begun.newest_ms, begun.before) == (-1, 4999, {})
-    end(memory, found, begun, took_s=1.0)
+    end(memory, found, begun, serves=False)
     memory.offsets = {"clicks-0": 7000}
     for _ in range(2):  # the first is killed
         begun = begin(memory, found, now_ms=NOW)
