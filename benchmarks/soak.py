@@ -5,10 +5,12 @@
 Profiles of all users are in its changelog from the start, items with vectors in the catalogue; a
 random tenth of all events are of new users. The first quarter of the time fills caches; from there
 on memory must stay flat and below the declared bound, and threads and files must not become more.
+Tables of the local state come and go with what is in it, up to 64 a partition.
 Ends with 1 when any of that does not hold, or events are left unread.
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -31,6 +33,7 @@ from tests.guarantees.traffic import Mix, send_catalogue, send_events, traffic
 DIMENSION = 384
 # What is declared: the libraries and compiled code of a worker, and so much for each user and item.
 FIXED_MB, USER_KB, ITEM_KB, VECTOR_KB = 550, 1.0, 2.0, DIMENSION * 4 / 1024
+MOST_TABLES = 64  # a partition keeps open
 GROWTH = 1.03  # of the median of the last quarter over that of the second
 
 
@@ -42,18 +45,25 @@ class Sample:
     memory_mb: float
     threads: int
     files: int
+    tables: int
 
 
 def sample(pid: int, started: float) -> Sample:
     """Read what the kernel says of a process."""
     folder = Path(f"/proc/{pid}")
     lines = (folder / "status").read_text().splitlines()
+    links = []
+    for link in (folder / "fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            links.append(os.readlink(link))
+    tables = sum(link.endswith(".sst") for link in links)
     kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
     return Sample(
         second=time.monotonic() - started,
         memory_mb=kilobytes / 1024,
         threads=len(list((folder / "task").iterdir())),
-        files=len(list((folder / "fd").iterdir())),
+        files=len(links) - tables,
+        tables=tables,
     )
 
 
@@ -75,18 +85,26 @@ def main() -> int:
     memory = [float(np.median([one.memory_mb for one in part])) for part in (second, last)]
     threads = [max(one.threads for one in part) for part in (second, last)]
     files = [max(one.files for one in part) for part in (second, last)]
+    tables = [max(one.tables for one in part) for part in (second, last)]
+    most_tables = settings.partitions * MOST_TABLES
     highest = max(one.memory_mb for one in samples)
     rows = [
         {"what": "memory MB", "second quarter": memory[0], "last": memory[1], "bound": bound_mb},
         {"what": "highest MB", "second quarter": "", "last": highest, "bound": bound_mb},
         {"what": "threads", "second quarter": threads[0], "last": threads[1], "bound": ""},
         {"what": "open files", "second quarter": files[0], "last": files[1], "bound": ""},
+        {
+            "what": "open tables",
+            "second quarter": tables[0],
+            "last": tables[1],
+            "bound": most_tables,
+        },
         {"what": "restarts", "second quarter": "", "last": restarts, "bound": 0},
     ]
     sent = chosen.rate * chosen.seconds
     show(f"soak, {sent:,} events in {chosen.seconds} s", rows, as_json=chosen.json)
     flat = memory[1] <= memory[0] * GROWTH
-    still = threads[1] <= threads[0] and files[1] <= files[0]
+    still = threads[1] <= threads[0] and files[1] <= files[0] and tables[1] <= most_tables
     return int(not (flat and still and highest <= bound_mb and restarts == 0))
 
 

@@ -23,6 +23,7 @@ from consumers.kafka_io.topics import Topics, dead_letter_limits, ensure_topics,
 from consumers.kafka_io.transaction import Transactor, crash_point
 from consumers.kafka_io.wire import Partitions
 from consumers.processes.collecting import Collecting
+from consumers.processes.heap import give_back_large_buffers
 from consumers.processes.watchdog import Watchdog, exit_for_restart
 from consumers.recommending.adapter_rounds import AdapterRounds
 from consumers.recommending.circuit import PROBE_RECORDS, Circuits
@@ -368,6 +369,7 @@ def run_recommender(settings: Settings) -> None:
         ConfigurationError: the operator must change something.
         AccessDenied: the operator must grant something.
     """
+    give_back_large_buffers()
     try:
         with refusals_told(settings, "recommender"):
             recommender = Recommender(settings)
