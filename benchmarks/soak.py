@@ -2,8 +2,9 @@
 
     python -m benchmarks soak [--seconds 60] [--users 200000] [--items 17000] [--rate 150] [--json]
 
-Profiles of all users are in its changelog from the start, items with vectors in the catalogue; a
-random tenth of all events are of new users. The first quarter of the time fills caches; from there
+Profiles of all users are in its changelog from the start, items with vectors in the catalogue. A
+tenth as many users are active today, one in eleven of them new; each costs memory until a day is
+over, so all are heard of in the first quarter of the time, which fills caches as well. From there
 on memory must stay flat and below the declared bound, and threads and files must not become more.
 Tables of the local state come and go with what is in it, up to 64 a partition.
 Ends with 1 when any of that does not hold, or events are left unread.
@@ -111,7 +112,13 @@ def main() -> int:
 def watched(fleet: Fleet, settings: Settings, seconds: int, rate: int, users: int) -> list[Sample]:
     """Send events at a pace for so long, and return a sample of each second."""
     over = threading.Event()
-    mix = Mix(events=rate * seconds, users=users + users // 10, items=2_000)
+    active = users // 10
+    mix = Mix(
+        events=rate * seconds,
+        users=active + active // 10,
+        first_user=users - active,  # the last ones have no profile yet
+        items=2_000,
+    )
     sender = threading.Thread(target=paced, args=(settings, mix, rate, over), daemon=True)
     started = time.monotonic()
     sender.start()

@@ -40,6 +40,7 @@ class Mix:
 
     events: int
     users: int
+    first_user: int = 0
     items: int = 200
     reviews: float = 0.25
     duplicates: float = 0.03
@@ -59,11 +60,12 @@ def traffic(mix: Mix, seed: int, *, first: int = 0) -> Iterator[Sent]:
     )[: mix.events]
     favourites = rng.integers(0, mix.items, mix.users)
     recent: list[Sent] = []
-    for number, user in enumerate(users.tolist(), first):
+    for number, index in enumerate(users.tolist(), first):
         if recent and rng.random() < mix.duplicates:
             yield recent[int(rng.integers(len(recent)))]
             continue
-        item = (favourites[user] + int(rng.geometric(0.05))) % mix.items
+        user = mix.first_user + index
+        item = (favourites[index] + int(rng.geometric(0.05))) % mix.items
         if mix.erasures and rng.random() < mix.erasures:
             sent = _erasure(rng, number, user, start_ms)
         else:
