@@ -4,8 +4,9 @@
 
 Profiles of all users are in its changelog from the start, items with vectors in the catalogue. A
 tenth as many users are active today, one in eleven of them new; each costs memory until a day is
-over, so all are heard of in the first quarter of the time, which fills caches as well. From there
-on memory must stay flat and below the declared bound, and threads and files must not become more.
+over. Events begin when the worker has looked through all profiles, which it does beside its work,
+and so knows whose lists grow old; the first quarter of the time fills caches. From there on memory
+must stay flat and below the declared bound, and threads and files must not become more.
 Tables of the local state come and go with what is in it, up to 64 a partition.
 Ends with 1 when any of that does not hold, or events are left unread.
 """
@@ -34,6 +35,8 @@ from tests.guarantees.traffic import Mix, send_catalogue, send_events, traffic
 DIMENSION = 384
 # What is declared: the libraries and compiled code of a worker, and so much for each user and item.
 FIXED_MB, USER_KB, ITEM_KB, VECTOR_KB = 550, 1.0, 2.0, DIMENSION * 4 / 1024
+LOOKING_S = 600
+IN_ORDER = 'which="oldest"'  # told when it is known
 MOST_TABLES = 64  # a partition keeps open
 GROWTH = 1.03  # of the median of the last quarter over that of the second
 
@@ -120,11 +123,14 @@ def watched(fleet: Fleet, settings: Settings, seconds: int, rate: int, users: in
         items=2_000,
     )
     sender = threading.Thread(target=paced, args=(settings, mix, rate, over), daemon=True)
+    fleet.wait(lambda: IN_ORDER in fleet.metrics(), LOOKING_S, "profiles are not looked through")
     started = time.monotonic()
     sender.start()
     samples = []
     while time.monotonic() < started + seconds:
         samples.append(sample(fleet.pid(0), started))
+        if len(samples) % 30 == 0:
+            print(samples[-1], file=sys.stderr, flush=True)
         time.sleep(1)
     over.set()
     sender.join(60)
