@@ -112,7 +112,8 @@ def retry_headers(told: Headers, *, place: str) -> Headers:
 
 def attempts(told: Mapping[str, bytes | None]) -> int:
     """Return how often a record was sent again; a header that is no count says never."""
-    return whole_number(told.get(RETRIES) or b"") or 0
+    said = whole_number(told.get(RETRIES) or b"") or 0
+    return said if said < 10**9 else 0
 
 
 def _own_headers(headers: Headers) -> tuple[Headers, int]:

@@ -23,15 +23,14 @@ from typing import Any
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import (
     DEFAULT_SCENARIO,
-    LIVE,
     AdapterVersion,
     LivePointer,
+    apply_tombstone,
     decode_adapter,
 )
 from stream_rec.adapters.space import Loading, Space
 from stream_rec.adapters.text_model import is_of
 from stream_rec.errors import CheckpointRejected, StateRejected
-from stream_rec.record_fields import whole_number
 from stream_rec.replica import Replica
 
 
@@ -82,7 +81,7 @@ class Adapters:
         key = record.key or b""
         self._dirty = True
         if record.value is None:
-            self._forget(key.decode("utf-8", "replace"))
+            apply_tombstone(key, self.versions, self.pointers)
             return
         try:
             found = decode_adapter(key, record.value)
@@ -174,13 +173,6 @@ class Adapters:
     def close(self) -> None:
         """Let go of what is being loaded."""
         self._closing.set()
-
-    def _forget(self, name: str) -> None:
-        scenario, _, what = name.rpartition("/")
-        if what == LIVE:
-            self.pointers.pop(scenario, None)
-        elif (version := whole_number(what)) is not None:
-            self.versions.pop(version, None)
 
     def _live(self) -> list[int]:
         found = dict.fromkeys(pointer.version for pointer in self.pointers.values())

@@ -26,6 +26,7 @@ from consumers.kafka_io.wire import encode_marker, marker_key
 from consumers.recommending.profile_store import ProfileStore
 from stream_rec.erasure import Erased
 from stream_rec.ledger import Ledger
+from stream_rec.record_fields import whole_number
 
 
 def erasing_records(
@@ -208,8 +209,8 @@ class Traces:
         """Files wait a while for their partition to come back; then nobody would clean them."""
         oldest = time.time() - UNOWNED_KEPT_S
         for path in self._folder.glob("profiles-*"):
-            number = path.name.partition("-")[2]
-            if number.isdigit() and int(number) not in self._store.owned:
+            number = whole_number(path.name.partition("-")[2])
+            if number is not None and number not in self._store.owned:
                 newest = max((file.stat().st_mtime for file in path.iterdir()), default=0.0)
                 if newest < oldest:
                     LOG.info("removing the files of partition %s, which left", number)

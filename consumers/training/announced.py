@@ -20,15 +20,14 @@ from consumers.recommending.verdicts import Audit
 from consumers.settings import Settings
 from stream_rec.adapters.life import (
     DEFAULT_SCENARIO,
-    LIVE,
     AdapterVersion,
     LivePointer,
+    apply_tombstone,
     decode_adapter,
     encode_adapter,
     record_key,
 )
 from stream_rec.errors import StateRejected
-from stream_rec.record_fields import whole_number
 
 
 class Announced:
@@ -43,11 +42,7 @@ class Announced:
         """Apply one record of the topic."""
         key = record.key or b""
         if record.value is None:
-            scenario, _, name = key.decode("utf-8", "replace").rpartition("/")
-            if name == LIVE:
-                self.pointers.pop(scenario, None)
-            elif (version := whole_number(name)) is not None:
-                self.versions.pop(version, None)
+            apply_tombstone(key, self.versions, self.pointers)
             return
         try:
             found = decode_adapter(key, record.value)

@@ -55,7 +55,6 @@ class Job:
 class Outcome:
     """How a round ended: a record in state `shadow` or `refused`, or None where it failed."""
 
-    due: Due
     record: AdapterVersion | None
     reason: str
     seconds: float

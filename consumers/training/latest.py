@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from queue import Empty, SimpleQueue
+from concurrent.futures import Future
 
 from stream_rec.language_model.replay_buffer import Feedback
 
@@ -25,8 +25,12 @@ class Latest:
     def __init__(self, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
         self._asked = threading.Event()
-        self._given: SimpleQueue[Histories] = SimpleQueue()
-        self.given = False
+        self._answer: Future[Histories] = Future()
+
+    @property
+    def given(self) -> bool:
+        """Whether the round has its answer."""
+        return self._answer.done()
 
     @property
     def wanted(self) -> bool:
@@ -35,11 +39,10 @@ class Latest:
 
     def give(self, histories: Histories) -> None:
         """Answer; on the loop's thread."""
-        self.given = True
-        self._given.put(histories)
+        self._answer.set_result(histories)
 
     def ask(self) -> Histories:
-        """Return the newest histories; on the round's thread, once.
+        """Return the newest histories; on the round's thread.
 
         Raises:
             Cancelled: the program ends.
@@ -47,8 +50,8 @@ class Latest:
         self._asked.set()
         while True:
             try:
-                return self._given.get(timeout=LOOK_S)
-            except Empty:
+                return self._answer.result(LOOK_S)
+            except TimeoutError:
                 if self._cancelled():
                     raise Cancelled from None
 

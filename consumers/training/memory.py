@@ -119,19 +119,17 @@ class Memory:
 
     def learned(self, version: int, pupils: Pupils) -> None:
         """Note whom a version learned from; users of the version it started from count as well."""
-        before = self.pupils.get(pupils.start)
-        if before is not None:
-            both = np.union1d(
-                np.frombuffer(pupils.users, np.uint64), np.frombuffer(before.users, np.uint64)
-            )
-            pupils.users = both.tobytes()
         self.pupils[version] = pupils
+        if (before := self.pupils.get(pupils.start)) is not None:
+            self._add_pupils(version, np.frombuffer(before.users, np.uint64))
 
     def learned_more(self, version: int, user_ids: Collection[str]) -> None:
         """Note that a version learns from more users than it began with."""
+        self._add_pupils(version, user_hashes(user_ids))
+
+    def _add_pupils(self, version: int, hashes: NDArray[np.uint64]) -> None:
         pupils = self.pupils[version]
-        users = np.union1d(np.frombuffer(pupils.users, np.uint64), user_hashes(user_ids))
-        pupils.users = users.tobytes()
+        pupils.users = np.union1d(np.frombuffer(pupils.users, np.uint64), hashes).tobytes()
 
     def forget_versions(self, kept: Collection[int]) -> None:
         """Drop what is known of adapters that are gone."""

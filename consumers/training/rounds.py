@@ -47,6 +47,7 @@ from stream_rec.language_model.lesson import Step, lora_settings
 from stream_rec.language_model.tower_training import TowerSettings
 from stream_rec.language_model.vector_cache import cache_fingerprint
 from stream_rec.policy import AdapterPolicy
+from stream_rec.record_fields import whole_number
 
 
 class Rounds:
@@ -58,7 +59,7 @@ class Rounds:
         self._cancelled = cancelled
         self._backbone: Backbone | None = None
         self._loading = threading.Lock()
-        self._tower = threading.Lock()  # held while a tower is made: an adapter stands aside
+        self._tower = threading.RLock()  # held while a tower is made: an adapter stands aside
         self._stood_aside_s = 0.0
 
     def run(self, job: Job) -> Outcome:
@@ -83,12 +84,7 @@ class Rounds:
         if record is not None:
             metrics = record.metrics | {"seconds": round(seconds, 1), "phases": phases.seconds}
             record = msgspec.structs.replace(record, metrics=metrics)
-        return Outcome(
-            due=job.due,
-            record=record,
-            reason=reason,
-            seconds=seconds,
-        )
+        return Outcome(record=record, reason=reason, seconds=seconds)
 
     def _run(self, job: Job, phases: _Phases) -> AdapterVersion:
         backbone = self._loaded()
@@ -111,13 +107,13 @@ class Rounds:
             confidence=job.policy.gate.confidence,
             needed_z=NEEDED_Z[job.due.kind],
             seed=job.version,
-            monotonic=self._busy_s if job.due.kind == "adapter" else time.monotonic,
+            monotonic=self._busy_s,
             progress=self._progress,
             since_ms=job.begun.since_ms,
             replay_ratio=job.policy.replay_ratio,
             phase=phases.done,
             latest=job.latest.ask if job.latest else None,
-            pause=self._pause if job.due.kind == "adapter" else lambda: None,
+            pause=self._pause,
         )
         judged_against = None if champion is start else champion
         candidate = learning_round(
@@ -150,7 +146,7 @@ class Rounds:
             raise Cancelled
 
     def _busy_s(self) -> float:
-        """Return the time of an adapter, which stands still while it stands aside."""
+        """Return a clock that stands still while an adapter stands aside: never during a tower."""
         return time.monotonic() - self._stood_aside_s
 
     def _loaded(self) -> Backbone:
@@ -228,7 +224,8 @@ class _Phases:
 def threads() -> int:
     """Return how many threads a round computes with: half the cores, unless the operator said."""
     said = os.environ.get("STREAM_REC_TRAINER_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    return int(said) if said and said.isdigit() else max(1, (os.cpu_count() or 2) // 2)
+    number = whole_number(said or "")
+    return max(1, (os.cpu_count() or 2) // 2) if number is None else number
 
 
 def _fits(start: Checkpoint | None, policy: AdapterPolicy) -> bool:

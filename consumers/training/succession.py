@@ -21,12 +21,9 @@ class Succession:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def next_version(
-        self, memory: Memory, announced: Announced, running: Collection[int] = ()
-    ) -> int:
+    def next_version(self, memory: Memory, announced: Announced, running: Collection[int]) -> int:
         """Return a version that no scenario has: announced, being made, or left by a kill."""
-        scenarios = {*memory.buffers, *(v.scenario for v in announced.versions.values())}
-        stored = [v for scenario in scenarios for v in list_versions(self._root, scenario)]
+        stored = self._stored({*memory.buffers, *_scenarios(announced)})
         newest: int = max([announced.newest, *running, *stored])
         return newest + 1
 
@@ -52,7 +49,7 @@ class Succession:
         )
         return found
 
-    def prune(self, scenario: str, announced: Announced, running: Collection[int] = ()) -> None:
+    def prune(self, scenario: str, announced: Announced, running: Collection[int]) -> None:
         """Remove bundles that nothing needs; those that rounds write or read now stay."""
         adapters = sorted(
             v.version
@@ -68,9 +65,12 @@ class Succession:
 
     def readers(self, announced: Announced) -> set[int]:
         """Return the versions whose adapters read the texts of a bundle that is there."""
-        scenarios = {v.scenario for v in announced.versions.values()}
-        stored = {v for scenario in scenarios for v in list_versions(self._root, scenario)}
+        stored = self._stored(_scenarios(announced))
         return {v.text_version for v in announced.versions.values() if v.version in stored}
+
+    def _stored(self, scenarios: Collection[str]) -> set[int]:
+        """Return the versions of some scenarios whose bundles are there."""
+        return {v for scenario in scenarios for v in list_versions(self._root, scenario)}
 
 
 def old_towers(scenario: str, announced: Announced) -> list[bytes]:
@@ -83,6 +83,10 @@ def old_towers(scenario: str, announced: Announced) -> list[bytes]:
     ]
     towers.sort(key=lambda v: v.version)
     return [version_key(scenario, v.version) for v in towers[:-TOWERS_TOLD]]
+
+
+def _scenarios(announced: Announced) -> set[str]:
+    return {v.scenario for v in announced.versions.values()}
 
 
 def _learned_from_erased(version: int, memory: Memory) -> bool:

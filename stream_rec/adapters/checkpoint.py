@@ -31,6 +31,7 @@ from safetensors.numpy import load, save
 
 from stream_rec.catalogue.quantised import quantised, restored
 from stream_rec.errors import CheckpointRejected
+from stream_rec.record_fields import whole_number
 
 Arrays = Mapping[str, NDArray[Any]]
 LARGE = 200_000  # items; from there on half a gigabyte a million is worth more than the last bits
@@ -161,7 +162,7 @@ def list_versions(root: str, scenario: str) -> list[int]:
     if not store.isdir(folder):
         return []
     names = [path.rstrip("/").rsplit("/", 1)[-1] for path in store.ls(folder, detail=False)]
-    versions = sorted(int(name) for name in names if name.isdecimal())
+    versions = sorted(v for v in map(whole_number, names) if v is not None)
     return [v for v in versions if store.exists(f"{folder}/{v}/{_MANIFEST}")]
 
 
@@ -180,8 +181,8 @@ def prune_checkpoints(
     """
     store, base = fsspec.core.url_to_fs(root)
     for remains in store.glob(f"{base.rstrip('/')}/{_name(scenario)}/*{_UNFINISHED}"):
-        version = remains.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
-        if version not in {str(number) for number in unfinished}:
+        name = remains.rstrip("/").rsplit("/", 1)[-1]
+        if whole_number(name.partition(".")[0]) not in unfinished:
             store.rm(remains, recursive=True)
     versions = list_versions(root, scenario)
     kept = {*(versions[-keep:] if keep else ()), *promoted, *unfinished}

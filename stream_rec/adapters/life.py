@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from stream_rec.errors import StateRejected
+from stream_rec.record_fields import whole_number
 
 State = Literal["refused", "shadow", "rejected", "promoted", "retired", "rolled_back"]
 
@@ -101,6 +102,23 @@ def decode_adapter(key: bytes, value: bytes) -> AdapterVersion | LivePointer:
         msg = f"adapter record {name[:80]!r} is of format {record.format}, or of another version"
         raise StateRejected(msg)
     return record
+
+
+def apply_tombstone(
+    key: bytes, versions: dict[int, AdapterVersion], pointers: dict[str, LivePointer]
+) -> None:
+    """Drop what stood under a key of the topic; a key that is none of its own drops nothing.
+
+    >>> held = {"default": None, "tv": None}
+    >>> apply_tombstone(b"tv/live", {}, held)
+    >>> list(held)
+    ['default']
+    """
+    scenario, _, name = key.decode("utf-8", "replace").rpartition("/")
+    if name == LIVE:
+        pointers.pop(scenario, None)
+    elif (version := whole_number(name)) is not None:
+        versions.pop(version, None)
 
 
 LIVE = "live"

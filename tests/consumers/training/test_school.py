@@ -53,7 +53,7 @@ class PlayedRounds:
             state="shadow", kind=job.due.kind, champion=job.champion.version if job.champion else 0,
             base_model_hash="h", method="proximal", created_at=1, changed_at=1,
         )  # fmt: skip
-        return Outcome(due=job.due, record=made, reason="", seconds=self.tower_s)
+        return Outcome(record=made, reason="", seconds=self.tower_s)
 
 
 class Lesson:
