@@ -1,4 +1,4 @@
-"""Profiles on local disk: one RocksDB a partition, a bounded cache of the hot ones before it.
+"""Profiles on local disk: one RocksDB a partition, before it the hot ones (`hot_profiles.py`).
 
 The changelog is the truth and this only its newest state: each write is one atomic batch with the
 changelog position it belongs to, so after a crash the store is older, never torn. One that is
@@ -8,7 +8,6 @@ damaged is refused, removed and rebuilt. Knows no Kafka client; `changelog.py` f
 import logging
 import shutil
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from consumers.kafka_io.wire import (
     encode_marker,
     marker_key,
 )
+from consumers.recommending.hot_profiles import HotProfiles
 from stream_rec import formats
 from stream_rec.erasure import Marker
 from stream_rec.errors import ConfigurationError, NewerFormat, StateRejected
@@ -76,11 +76,10 @@ class ProfileStore:
         self.names = names
         self._folder = folder
         self._topic_id = topic_id
-        self._hot_bound = hot_profiles
         self._trusted_ms = trusted_ms
         self._outdated: dict[tuple[int, str], str] = {}  # users found under an older name
         self._forgot: dict[int, int] = {}  # partition -> how often it forgot users since it opened
-        self._hot: OrderedDict[tuple[int, str], Profile] = OrderedDict()
+        self._hot = HotProfiles(hot_profiles)
         self._open: dict[int, Rdict] = {}
         self._cache = Cache(BLOCK_CACHE_BYTES)
 
@@ -120,9 +119,9 @@ class ProfileStore:
         if (db := self._open.pop(partition, None)) is not None:
             db.close()
         self._forgot.pop(partition, None)
-        for places in (self._hot, self._outdated):
-            for place in [place for place in places if place[0] == partition]:
-                del places[place]
+        self._hot.drop_partition(partition)
+        for place in [place for place in self._outdated if place[0] == partition]:
+            del self._outdated[place]
 
     def close_all(self) -> None:
         """Let go of every partition."""
@@ -141,9 +140,8 @@ class ProfileStore:
             StateRejected: the store is damaged; it is rebuilt when it is opened next.
             NewerFormat: a newer version wrote the profile.
         """
-        hot = self._hot.get((partition, user_id))
+        hot = self._hot.get(partition, user_id)
         if hot is not None:
-            self._hot.move_to_end((partition, user_id))
             return hot
         try:
             value = self._open[partition].get(self.names.of(user_id).encode())
@@ -158,7 +156,7 @@ class ProfileStore:
             self._damaged(partition)
             msg = f"profiles of partition {partition} cannot be read: {error}"
             raise StateRejected(msg) from error
-        self._keep_hot(partition, profile)
+        self._hot.keep(partition, profile)
         return profile
 
     def marker(self, partition: int, user_id: str) -> Marker | None:
@@ -200,7 +198,7 @@ class ProfileStore:
         """Take what a committed transaction wrote, with its changelog position, at once."""
         batch = WriteBatch(raw_mode=True)
         for user_id, marker in (erased or {}).items():
-            self._hot.pop((partition, user_id), None)
+            self._hot.drop(partition, user_id)
             batch.delete(self.name(partition, user_id).encode())
             self._outdated.pop((partition, user_id), None)
             batch.put(marker_key(self.names.of(user_id)), encode_marker(marker))
@@ -214,7 +212,7 @@ class ProfileStore:
                 batch.delete(old.encode())
                 self._note_forgot(partition, batch)
             batch.put(self.names.of(user_id).encode(), stored.value)
-            self._keep_hot(partition, stored.profile)
+            self._hot.keep(partition, stored.profile)
         self._write(partition, batch, position=position, ledger=ledger)
 
     def load(
@@ -228,7 +226,7 @@ class ProfileStore:
         """Take records read back from the changelog; a value of None forgets the user."""
         batch = WriteBatch(raw_mode=True)
         for key, value in records:
-            self._hot.pop((partition, key.decode("utf-8", "replace")), None)
+            self._hot.drop(partition, key.decode("utf-8", "replace"))
             if value is None:
                 batch.delete(key)
                 self._note_forgot(partition, batch)
@@ -356,13 +354,6 @@ class ProfileStore:
     def _note_forgot(self, partition: int, batch: WriteBatch) -> None:
         batch.put(UNCLEAN_KEY, b"1")
         self._forgot[partition] = self._forgot.get(partition, 0) + 1
-
-    def _keep_hot(self, partition: int, profile: Profile) -> None:
-        key = (partition, profile.user_id)
-        self._hot[key] = profile
-        self._hot.move_to_end(key)
-        if len(self._hot) > self._hot_bound:
-            self._hot.popitem(last=False)
 
     def _options(self) -> Options:
         table = BlockBasedOptions()

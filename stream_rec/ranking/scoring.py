@@ -135,13 +135,13 @@ def learn(known: Scorer, examples: Sequence[Example], *, now_ms: int) -> None:
 
 def _keep(views: Views, request: Request, found: "_Found") -> None:
     if request.profile is not None:
-        impression = Impression(
-            events_applied=request.profile.events_applied,
-            rows=found.rows.copy(),
-            features=found.features.astype(np.float16),
+        views.impressions.keep(
+            request.profile,
+            request.scenario,
+            rows=found.rows,
+            features=found.features,
             history=found.history,
         )
-        views.impressions.keep(request.profile.user_id, request.scenario, impression)
 
 
 def _shown(known: Scorer, examples: Sequence[Example], now_ms: int) -> list["Impression | _Found"]:

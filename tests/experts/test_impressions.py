@@ -2,32 +2,68 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stream_rec.experts.impressions import Impression, Impressions
+from stream_rec.experts.impressions import Impressions
 from stream_rec.profiles.profile import Profile
 from stream_rec.ranking.scoring import Example, learn, score
 from tests.ranking.shop import NOW_MS, busy_shop, happened, profile_of, request
 
 
-def _impression(events: int) -> Impression:
-    return Impression(events, np.zeros(1, np.int32), np.zeros((1, 2), np.float16), 1)
+def _keep(impressions: Impressions, user_id: str, *, events: int = 1, count: int = 1) -> None:
+    impressions.keep(
+        Profile(user_id, events_applied=events),
+        "default",
+        rows=np.full(count, events, np.int32),
+        features=np.full((count, 2), events, np.float32),
+        history=events,
+    )
 
 
 def test_a_list_made_from_another_profile_is_not_what_was_shown() -> None:
     impressions = Impressions()
-    impressions.keep("u", "default", _impression(3))
+    _keep(impressions, "u", events=3)
     assert impressions.find(Profile("u", events_applied=3), "default") is not None
     assert impressions.find(Profile("u", events_applied=4), "default") is None
     assert impressions.find(Profile("u", events_applied=3), "evening") is None
 
 
-def test_no_more_users_are_remembered_than_agreed() -> None:
-    impressions = Impressions(most=2)
+def test_the_lists_served_last_are_remembered_and_short_ones_take_room_too() -> None:
+    impressions = Impressions(most=128)
     for name in ("a", "b", "a", "c"):
-        impressions.keep(name, "default", _impression(1))
+        _keep(impressions, name)
     assert len(impressions) == 2
     assert impressions.find(Profile("b", events_applied=1), "default") is None
     assert impressions.find(Profile("a", events_applied=1), "default") is not None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 300), st.booleans()), max_size=60),
+    st.integers(300, 900),
+)
+def test_what_is_remembered_is_what_was_kept_last(
+    told: list[tuple[int, int, bool]], most: int
+) -> None:
+    impressions, newest = Impressions(most=most), dict[str, tuple[int, int]]()
+    for number, (user, count, erased) in enumerate(told):
+        name = f"u{user}"
+        if erased:
+            impressions.forget(name, ["default"])
+            newest.pop(name, None)
+        else:
+            _keep(impressions, name, events=number, count=count)
+            newest[name] = (number, count)
+            assert impressions.find(Profile(name, events_applied=number), "default") is not None
+        found = 0
+        for name, (events, count) in newest.items():
+            shown = impressions.find(Profile(name, events_applied=events), "default")
+            if shown is not None:
+                found += max(count, 64)
+                assert shown.rows.tolist() == [events] * count
+                assert (shown.features == events).all()
+                assert shown.features.shape == (count, 2)
+        assert found <= most
 
 
 def test_learning_from_what_was_shown_is_learning_from_the_same_described_anew() -> None:

@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> ProfileStore:
 def test_profile_beyond_the_cache_comes_back_from_disk(store: ProfileStore) -> None:
     users = [f"u{number}" for number in range(100)]
     store.apply(0, [stored(user) for user in users], position=7, ledger=b"{}")
-    assert store.hot_count == 16
+    assert 16 <= store.hot_count < 100
     assert [profile.user_id for user in users if (profile := store.get(0, user))] == users
     assert store.get(0, "stranger") is None
 
