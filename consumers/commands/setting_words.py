@@ -17,7 +17,7 @@ WORDS: dict[str, str] = {
     "model": "Language model that reads texts: `minilm` (packaged), a folder, or a cached name.",
     "format": "Dialect of events: `auto` knows each by its fields; docs/events.md lists them.",
     "device": "`auto`, `cpu` or `cuda`.",
-    "hot_profiles": "Profiles of twenty events kept in memory, fewer of longer ones; the rest is on disk.",
+    "hot_profiles": "Profiles of twenty events kept in memory; longer ones count for more.",
     "clean_disk_s": "Local files are written anew, without forgotten users, so long after.",
     "pseudonym_key": "`ID:SECRET[,OLDID:OLDSECRET]`: users are kept under pseudonyms by the first.",
     "lost_events": "`stop`, or `skip`: go on where retention deleted events before they were read.",
