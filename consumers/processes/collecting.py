@@ -1,12 +1,15 @@
-"""When Python looks for garbage in a long-running loop: rarely by itself, and else when idle.
+"""When a long-running loop looks for garbage: rarely by itself, and else when idle.
 
 A worker holds some hundred thousand objects that live long. By Python's own thresholds every batch
 of lists walks a part of them, and now and then all: a third of a batch's time, and the longest
-pauses. What the loop makes is freed by counting references; cycles are rare.
+pauses. What the loop makes is freed by counting references; cycles are rare. After a search, what
+is free goes back to the system.
 """
 
 import gc
 import time
+
+from consumers.processes.heap import give_back_holes
 
 
 class Collecting:
@@ -22,6 +25,7 @@ class Collecting:
         """Do the thorough search now if it is due."""
         if time.monotonic() > self._next:
             gc.collect()
+            give_back_holes()
             self._next = time.monotonic() + EVERY_S
 
 

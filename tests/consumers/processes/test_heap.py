@@ -1,4 +1,4 @@
-"""Large buffers are mapped apart, in a process of its own: thresholds are for all of it."""
+"""What a process gives back, looked at in one of its own: it is a matter of all of it."""
 
 import ctypes
 import subprocess
@@ -33,3 +33,28 @@ def test_buffers_are_mapped_apart_after_a_larger_one_was_freed(thresholds: str, 
     command = [sys.executable, "-c", PROGRAM, thresholds]
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == apart
+
+
+HOLEY = """
+import sys
+from pathlib import Path
+from consumers.processes.heap import give_back_holes
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024  # pages to MiB
+
+kept = [bytearray(20_000) for _ in range(6_000)]
+del kept[::2]
+full = resident()
+if sys.argv[1] == "with":
+    give_back_holes()
+print(full - resident() > 20)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc")
+@pytest.mark.parametrize(("trimmed", "smaller"), [("with", "True"), ("without", "False")])
+def test_holes_in_the_heap_are_given_back(trimmed: str, smaller: str) -> None:
+    command = [sys.executable, "-c", HOLEY, trimmed]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == smaller
