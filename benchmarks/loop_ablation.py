@@ -241,12 +241,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         cache = given.cache or Path(folder)
         stream = read_stream(given.stream, given.events, cache)
-        loop = Loop(stream, cache / given.stream, AdapterPolicy(max_s=given.max_s))
         best = best_baseline(stream.items, stream.arrivals)
         frozen = judged(stream, replica_of(stream.items, stream.vectors, None), None)
         rows = rows_of(frozen, frozen, best, (given.stream, "frozen"))
         variants = [("tower", 0), ("tower and adapter", given.adapter_every)]
         for name, adapter_every in variants[: 2 if given.adapter_every else 1]:
+            # each starts from nothing, or the second would learn from the first one's future
+            folder = cache / given.stream / name.replace(" ", "-")
+            loop = Loop(stream, folder, AdapterPolicy(max_s=given.max_s))
             versions = loop.versions(given.tower_every, adapter_every)
             one = judged(stream, replica_of(stream.items, stream.vectors, None), loop, versions)
             rows += rows_of(one, frozen, best, (given.stream, f"{name}, {len(versions)} versions"))
