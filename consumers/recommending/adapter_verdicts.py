@@ -13,8 +13,9 @@ import msgspec
 
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.transaction import Outgoing, crash_point
-from consumers.recommending.adapters import SHADOW, Adapters, Trial
+from consumers.recommending.adapters import Adapters
 from consumers.recommending.shadowing import Shadowing
+from consumers.recommending.trials import SHADOW, Trial
 from consumers.recommending.verdicts import Audit, Verdicts
 from stream_rec.adapters.life import (
     AdapterVersion,
@@ -71,12 +72,15 @@ class AdapterVerdicts:
                 return self._reject(trial.version, reason, _figures(trial, evidence))
         elif gate.auto_rollback and self._fallen(trial, evidence):
             reason = f"fell below {trial.against}: {figures}"
-            return self._roll_back(trial.scenario, trial.version, reason)
+            told = _figures(trial, evidence)
+            return self._roll_back(trial.scenario, trial.version, reason, told)
         return None
 
     def _fallen(self, trial: Trial, evidence: Evidence) -> bool:
         watch, before = self._watches.get(trial, (PromotionWatch(), Evidence()))
         self._watches[trial] = (watch, evidence)
+        if evidence.events < before.events:  # a worker came back with what it had last written
+            return False
         return watch.absorb(before, evidence)
 
     def _look_at_refused(self) -> list[Decision]:
@@ -90,7 +94,7 @@ class AdapterVerdicts:
             if record is not None and record.state == "shadow":
                 decided.append(self._reject(version, reason, {}))
             elif pointed:
-                decided.append(self._roll_back(pointed[0], version, reason))
+                decided.append(self._roll_back(pointed[0], version, reason, {}))
         return decided
 
     def _promote(self, trial: Trial, evidence: Evidence, reason: str) -> Decision:
@@ -102,8 +106,10 @@ class AdapterVerdicts:
         turn = Turn(now_ms=_now_ms(), reason=reason, shadow=figures)
         return self._write(rejection(self._known(), version, turn), version, "rejected", turn)
 
-    def _roll_back(self, scenario: str, version: int, reason: str) -> Decision:
-        turn = Turn(now_ms=_now_ms(), reason=reason)
+    def _roll_back(
+        self, scenario: str, version: int, reason: str, figures: dict[str, object]
+    ) -> Decision:
+        turn = Turn(now_ms=_now_ms(), reason=reason, shadow=figures)
         records = rollback(self._known(), scenario, turn)
         return self._write(records, version, "rolled_back", turn)
 

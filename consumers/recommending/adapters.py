@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from consumers.recommending.trials import Trial, shadows, watches
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import (
     DEFAULT_SCENARIO,
@@ -32,21 +33,6 @@ from stream_rec.adapters.space import Loading, Space
 from stream_rec.adapters.text_model import is_of
 from stream_rec.errors import CheckpointRejected, StateRejected
 from stream_rec.replica import Replica
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """Two versions to be compared on the events of one scenario, since a change of state.
-
-    A `shadow` asks whether the version is better than what serves; a `watch` whether the version
-    that serves has become worse than what served before it.
-    """
-
-    kind: str
-    scenario: str
-    version: int
-    against: int
-    since: int  # ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +85,6 @@ class Adapters:
         """Note which model made the frozen vectors: adapters of another one must not serve."""
         self._text_model, self._dirty = model, True
 
-    def pointed(self, scenario: str) -> int:
-        """Return the version that is to serve a scenario, loaded or not."""
-        pointer = self.pointers.get(scenario) or self.pointers.get(DEFAULT_SCENARIO)
-        return pointer.version if pointer is not None else 0
-
     def scenario_of(self, scenario: str) -> str:
         """Return the scenario whose adapter serves a scenario: its own, or the default."""
         return scenario if scenario in self.pointers else DEFAULT_SCENARIO
@@ -111,26 +92,18 @@ class Adapters:
     def trials(self) -> list[Trial]:
         """Return what is to be compared: both versions of each are in memory."""
         made = {0, *self._replica.spaces.made}
-        trials = [
-            Trial(
-                kind=SHADOW,
-                scenario=record.scenario,
-                version=record.version,
-                against=self.pointed(record.scenario),
-                since=record.changed_at,
-            )
-            for record in self.versions.values()
-            if record.state == "shadow"
-        ]
-        trials += [watch for watch in map(_watch, self.pointers.values()) if watch]
         return [
             trial
-            for trial in trials
+            for trial in (*shadows(self.versions, self.pointers), *self.watches())
             if trial.version in made
             and trial.against in made
             and trial.version != trial.against
             and trial not in self.unwatched
         ]
+
+    def watches(self) -> list[Trial]:
+        """Return what is watched while it serves, watches that have ended among them."""
+        return watches(self.versions, self.pointers)
 
     def restore(self, alive: Callable[[], None]) -> None:
         """Load what is live, and let it serve; what is in shadow follows later."""
@@ -180,8 +153,7 @@ class Adapters:
 
     def _wanted(self) -> list[int]:
         """Return the versions to have in memory, what is needed most first."""
-        watched = [watch for watch in map(_watch, self.pointers.values()) if watch]
-        before = [trial.against for trial in watched if trial not in self.unwatched]
+        before = [trial.against for trial in self.watches() if trial not in self.unwatched]
         refused = [p.previous for p in self.pointers.values() if p.version in self.refused]
         shadow = [record.version for record in self.versions.values() if record.state == "shadow"]
         found = dict.fromkeys([*self._live(), *refused, *before, *sorted(shadow)])
@@ -293,20 +265,7 @@ class Adapters:
         self.refused[version] = reason
 
 
-def _watch(pointer: LivePointer) -> Trial | None:
-    if not pointer.version or pointer.version == pointer.previous:
-        return None
-    return Trial(
-        kind=WATCH,
-        scenario=pointer.scenario,
-        version=pointer.version,
-        against=pointer.previous,
-        since=pointer.changed_at,
-    )
-
-
 LOG = logging.getLogger(__name__)
-SHADOW, WATCH = "shadow", "watch"
 FOREIGN = "it was made for another base model than the one that reads the catalogue"
 NICENESS = 10
 LOOK_EVERY_S = 1.0

@@ -3,7 +3,7 @@
 What was taken is noted after its transaction has committed and compared in slices, at most a fifth
 of the time, so events come first; under load the oldest are left out. About once a second a worker
 writes its evidence to `internal.rerankers`, outside of every transaction, under
-`<kind>/<scenario>/<version>/<slot>`: a restart loses a second of it, never counts any twice. Knows
+`<kind>/<scenario>/<adapter>/<slot>`: a restart loses a second of it, never counts any twice. Knows
 not what evidence decides.
 """
 
@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from kafka import KafkaProducer
 
-from consumers.recommending.adapters import SHADOW, WATCH, Adapters, Trial
+from consumers.recommending.adapters import Adapters
+from consumers.recommending.trials import SHADOW, WATCH, Trial
 from stream_rec.adapters.comparison import Taken, differences
 from stream_rec.adapters.shadow import Evidence, gather, merge
 from stream_rec.catalogue.vectors import VectorTable
@@ -29,7 +30,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker says of one trial."""
 
     format: int = 1
-    against: int
+    against: int  # the adapter it is compared with, whichever tower that has
     since: int
     evidence: Evidence
 
@@ -77,12 +78,15 @@ class Shadowing:
 
     def look(self) -> None:
         """Find what is to be compared now; a watch that went well comes to its end."""
-        trials = self._adapters.trials()
+        trials, adapters = self._adapters.trials(), self._adapters
+        adapters.unwatched &= set(adapters.watches())
         for trial in trials:
             known = self._own.get(trial)
             if known is None or known.min_gain != self._min_gain(trial):
                 self._own[trial] = self._restored(trial)
-        for trial in [trial for trial in self._own if trial not in trials]:
+        # The words on a watch that has ended stay until another adapter serves, or the evidence of
+        # those who still watch would shrink.
+        for trial in [one for one in self._own if one not in {*trials, *adapters.unwatched}]:
             del self._own[trial]
             if self._written.pop(trial, None) is not None:
                 self._write(trial, None)  # decided; until then a crash may have it decided again
@@ -92,7 +96,7 @@ class Shadowing:
         for trial in trials:
             gate = self._replica.policies.effective(trial.scenario).policy.adapter.gate
             if trial.kind == WATCH and self.merged(trial).events > WATCHED * gate.shadow_events:
-                self._adapters.unwatched.add(trial)
+                adapters.unwatched.add(trial)
 
     @property
     def comparing(self) -> bool:
@@ -136,7 +140,7 @@ class Shadowing:
         for trial, evidence in self._own.items():
             if evidence.events and self._written.get(trial) != evidence:
                 self._written[trial] = evidence
-                word = Word(against=trial.against, since=trial.since, evidence=evidence)
+                word = Word(against=trial.rival, since=trial.since, evidence=evidence)
                 self._write(trial, msgspec.json.encode(word))
 
     def _concerns(self, one: Taken, trial: Trial) -> bool:
@@ -179,13 +183,13 @@ def taken_of(events: Sequence[Any]) -> list[Taken]:
 
 
 def _place(trial: Trial) -> tuple[str, str, int]:
-    return trial.kind, trial.scenario, trial.version
+    return trial.kind, trial.scenario, trial.adapter
 
 
 def _same(word: Word, trial: Trial, evidence: Evidence) -> bool:
     """Whether a word is about this very trial and asks the same question."""
     asked = (word.against, word.since, word.evidence.min_gain)
-    return asked == (trial.against, trial.since, evidence.min_gain)
+    return asked == (trial.rival, trial.since, evidence.min_gain)
 
 
 LOG = logging.getLogger(__name__)

@@ -131,12 +131,25 @@ def records_of(made: AdapterVersion, announced: Announced) -> list[AdapterVersio
         LivePointer(
             scenario=made.scenario,
             version=made.version,
-            previous=pointer.version if pointer else 0,
+            previous=_before(made, pointer, serving),
             changed_at=made.changed_at,
             reason=f"tower: {made.reason}",
         )
     )
     return records
+
+
+def _before(
+    tower: AdapterVersion, pointer: LivePointer | None, serving: AdapterVersion | None
+) -> int:
+    """Return what a rollback of a tower leads to: what served before its adapter did.
+
+    So an adapter goes on being watched against that, whatever towers it gets. Towers of the frozen
+    model lead to the tower before.
+    """
+    if pointer is None:
+        return serving.version if serving is not None else 0
+    return pointer.previous if tower.text_version else pointer.version
 
 
 def announce(

@@ -15,7 +15,14 @@ from consumers.recommending.shadowing import Shadowing
 from consumers.recommending.verdicts import Verdicts
 from stream_rec.adapters.checkpoint import Checkpoint, write_checkpoint
 from stream_rec.adapters.comparison import Taken
-from stream_rec.adapters.life import AdapterVersion, State, encode_adapter, version_key
+from stream_rec.adapters.life import (
+    AdapterVersion,
+    LivePointer,
+    State,
+    encode_adapter,
+    live_key,
+    version_key,
+)
 from stream_rec.events import Event
 from stream_rec.policy import policy_of
 from stream_rec.profiles.profile import Profile, Reading, fold
@@ -125,6 +132,26 @@ def version_record(made: Checkpoint, state: State = "shadow", **more: Any) -> Ou
     )
     key = version_key(record.scenario, record.version)
     return Outgoing(topic="", partition=0, key=key, value=encode_adapter(record))
+
+
+def pointer(
+    version: int, previous: int = 0, scenario: str = "default", changed_at: int = 2
+) -> Outgoing:
+    """Return the record that lets a version serve a scenario."""
+    record = LivePointer(
+        scenario=scenario,
+        version=version,
+        previous=previous,
+        changed_at=changed_at,
+        reason="by hand",
+    )
+    return Outgoing(topic="", partition=0, key=live_key(scenario), value=encode_adapter(record))
+
+
+def read(writer: Worker, reader: Worker) -> None:
+    """Let one worker read what another one wrote of its evidence."""
+    for key, value in writer.written.newest.items():
+        assert reader.shadowing.take(SimpleNamespace(key=key, value=value))
 
 
 def taken(past: list[int], then: int) -> Taken:

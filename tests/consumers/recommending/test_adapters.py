@@ -7,19 +7,18 @@ import numpy as np
 import pytest
 
 from stream_rec.adapters.checkpoint import write_checkpoint
-from stream_rec.adapters.life import LivePointer, encode_adapter, live_key
+from stream_rec.adapters.life import live_key
 from stream_rec.adapters.text_model import text_model
 from tests.adapters.bundles import MODEL, bundle, by_kind, noise
-from tests.consumers.recommending.adapter_records import Outgoing, Worker, version_record
+from tests.consumers.recommending.adapter_records import (
+    Outgoing,
+    Worker,
+    pointer,
+    read,
+    version_record,
+)
 
 GOOD, RANDOM = by_kind(256), noise(256, 3)
-
-
-def pointer(version: int, previous: int = 0, scenario: str = "default") -> Outgoing:
-    record = LivePointer(
-        scenario=scenario, version=version, previous=previous, changed_at=2, reason="by hand"
-    )
-    return Outgoing(topic="", partition=0, key=live_key(scenario), value=encode_adapter(record))
 
 
 @pytest.fixture
@@ -200,12 +199,6 @@ def test_evidence_of_two_workers_adds_up_and_survives_a_restart(tmp_path: Path) 
     again.shadowing.start()
     again.settle()
     assert [found.events for found in again.shadowing.evidence().values()] == [40]
-
-
-def read(writer: Worker, reader: Worker) -> None:
-    for key, value in writer.written.newest.items():
-        record = type("Record", (), {"key": key, "value": value})
-        assert reader.shadowing.take(record)
 
 
 def test_a_successor_does_not_decide_again_what_is_decided_and_not_yet_read(

@@ -110,7 +110,15 @@ def test_scenario_s_first_tower_leaves_the_default_as_it_is() -> None:
     records = records_of(made, announced(version(7), pointer(7)))
     assert [(r.scenario, r.version) for r in records] == [("tv", 8), ("tv", 8)]
     assert isinstance(records[1], LivePointer)
-    assert records[1].previous == 0
+    assert records[1].previous == 7, "a rollback leads to what served before, not to no adapter"
+
+
+def test_towers_of_an_adapter_leave_a_rollback_to_what_served_before_the_adapter() -> None:
+    served = version(5, kind="adapter", text_version=5)
+    made = version(6, text_version=5, state="shadow")
+    live = records_of(made, announced(version(4), served, pointer(5, previous=4)))[-1]
+    assert isinstance(live, LivePointer)
+    assert (live.version, live.previous) == (6, 4)
 
 
 @pytest.mark.parametrize(
