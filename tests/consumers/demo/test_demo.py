@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -36,6 +37,18 @@ def test_the_demo_serves_every_event_shows_what_a_review_changes_and_leaves_noth
     assert "An alternative to" in done.stdout
     assert "NDCG@10 stream-rec" in done.stdout
     assert set(Path(tempfile.gettempdir()).glob("stream-rec-demo-*")) <= before
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_in_a_longer_demo_what_the_trainer_learned_serves():
+    done = subprocess.run(
+        [*own_command(), "demo", "--seconds", "120"], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [line for line in done.stdout.splitlines() if "language model: version" in line]
+    assert told, done.stdout
+    assert re.search(r"version [1-9]\d* serves", told[-1]), told[-1]
 
 
 def test_the_simulated_feed_speaks_the_contract():
