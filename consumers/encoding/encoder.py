@@ -3,7 +3,8 @@
     read     the newest version of each item, what is encoded already (text hash, model), and which
              adapters are in use
     encode   what is missing: items that came after the start first, then the backlog, in batches;
-             then a few new reviews, and reviews of items that have no words of their own
+             then a few new reviews, and reviews of items that have no words of their own: with
+             every adapter in use, since vectors of two never share a table
     write    idempotently; a crash encodes at most one batch twice, to the same vectors
 
 If it is down or slow, events still flow, items wait for their text expert and reviews count as the
@@ -59,7 +60,6 @@ class Encoder:
             self.metrics.registry, ready=self.readiness, alive=lambda: self.watchdog.in_time
         )
         self.loaded = False
-        self.read_once = False  # all reviews that stood in the log at the start
         self.unread: Mapping[TopicPartition, int] = {}
         self._told = 0.0
         self._saved = 0.0
@@ -91,10 +91,9 @@ class Encoder:
             )
         model = cache_fingerprint(backbone.model_hash, backbone.pooling, FROZEN)
         folder = self.settings.folder("encoder") / "vectors"
-        reviews = ReviewVectors(backbone.dimension, form=self.settings.format)
-        self.reader = ReviewReader(
-            backbone.dimension, self.settings.names(), form=self.settings.format
-        )
+        form = self.settings.format
+        reviews = ReviewVectors(backbone.dimension, form=form)
+        self.reader = ReviewReader(backbone.dimension, self.settings.names(), form=form)
         self.reader.restore(self.settings.folder("encoder") / STATE_FILE, topic_id)
         with VectorCache(folder, model, backbone.dimension) as cache:
             frozen = Reading(
@@ -103,9 +102,10 @@ class Encoder:
                 backbone=backbone,
                 cache=cache,
                 waiting=Waiting(model, reviews),
+                reviews=reviews,
             )
-            versions = Versions(self.settings.checkpoint_root, folder, backbone)
-            self._serve(frozen, versions, reviews)
+            versions = Versions(self.settings.checkpoint_root, folder, backbone, form=form)
+            self._serve(frozen, versions)
             versions.close()
         self.health.stop()
         self.watchdog.stop()
@@ -115,26 +115,29 @@ class Encoder:
         """Say what readiness rests on."""
         return {"loaded": self.loaded}
 
-    def _serve(self, frozen: Reading, versions: Versions, reviews: ReviewVectors) -> None:
+    def _serve(self, frozen: Reading, versions: Versions) -> None:
         consumer, producer = plain_consumer(self.settings), plain_producer(self.settings)
         ends, waiting = self._assign(consumer), frozen.waiting
         while not self.stopping.is_set():
             self.watchdog.tick()
-            busy = waiting.live and (bool(waiting) or versions.next_reading(recent=False))
-            wait = 0 if busy or len(reviews) or len(self.reader) else 50
-            for place, records in consumer.poll(wait, max_records=2_000).items():
-                self._take(place, records, frozen, versions, reviews=reviews, producer=producer)
+            readings = (frozen, *versions.readings.values())
+            busy = len(self.reader) > 0 or any(
+                len(reading.reviews) or (waiting.live and len(reading.waiting))
+                for reading in readings
+            )
+            for place, records in consumer.poll(0 if busy else 50, max_records=2_000).items():
+                self._take(place, records, frozen, versions, producer=producer)
             if not (ends := _behind(consumer, ends)):
                 if not waiting.live:
                     self._ready(frozen)
-                    consumer.resume(*self.unread)
                 self._withdraw(versions.closed(), producer)
                 if versions.opened():  # what it has to encode is known once all is read again
-                    ends = self._again(consumer)
+                    ends = self._again(consumer, with_reviews=frozen.reviews.needed)
                 else:
                     versions.set_live()
+                    consumer.resume(*consumer.paused())
             if waiting.live:
-                self._work(frozen, versions, reviews, producer)
+                self._work(frozen, versions, producer)
                 self.unread = _behind(consumer, self.unread)
             self.metrics.waiting.set(
                 len(waiting) + sum(len(r.waiting) for r in versions.readings.values())
@@ -151,16 +154,16 @@ class Encoder:
         (self.settings.folder("encoder") / HEARTBEAT_FILE).touch()
         LOG.info("items read; %d to encode with %s", len(frozen.waiting), frozen.backbone.name)
 
-    def _work(
-        self, frozen: Reading, versions: Versions, reviews: ReviewVectors, producer: KafkaProducer
-    ) -> None:
+    def _work(self, frozen: Reading, versions: Versions, producer: KafkaProducer) -> None:
         """Encode one batch: what came lately, then the backlogs, then a few reviews."""
         reading = frozen if frozen.waiting.recent else versions.next_reading(recent=True)
         if reading is None:
             reading = frozen if len(frozen.waiting) else versions.next_reading(recent=False)
         if reading is None:
             self._refine(frozen, versions, producer)
-            self._read_reviews(reviews, frozen, producer)
+            for reading in (frozen, *versions.readings.values()):
+                if self._read_reviews(reading, producer):
+                    break  # one batch, or a new item would wait for as many as there are adapters
             return
         self._encode(reading.waiting.next_batch(MOST_TEXTS), reading, producer)
         if len(reading.waiting) and time.monotonic() - self._told > TELL_EVERY_S:
@@ -189,11 +192,19 @@ class Encoder:
             TopicPartition(self.topics.accepted_policies, 0),
         ]
 
-    def _again(self, consumer: Any) -> Mapping[TopicPartition, int]:
-        """Go back to the beginning of the items and of the vectors; return the ends."""
+    def _again(self, consumer: Any, *, with_reviews: bool) -> Mapping[TopicPartition, int]:
+        """Go back to the beginning of items, vectors and perhaps reviews.
+
+        Return the ends of items and vectors; reviews wait until those are read.
+        """
         again = {self.topics.items, self.topics.vectors}
         places = [p for p in self._compacted(consumer) if p.topic in again]
-        for place, offset in consumer.beginning_offsets(places).items():
+        reviews = [p for p in consumer.assignment() if p.topic == self.topics.reviews]
+        consumer.pause(*reviews)
+        if with_reviews:
+            self.unread = consumer.end_offsets(reviews)
+        back = places + reviews if with_reviews else places
+        for place, offset in consumer.beginning_offsets(back).items():
             consumer.seek(place, offset)
         ends: Mapping[TopicPartition, int] = consumer.end_offsets(places)
         return ends
@@ -205,12 +216,12 @@ class Encoder:
         frozen: Reading,
         versions: Versions,
         *,
-        reviews: ReviewVectors,
         producer: KafkaProducer,
     ) -> None:
         for record in records:
             if place.topic == self.topics.reviews:
-                reviews.take_review(record)
+                frozen.reviews.take_review(record)
+                versions.take_review(record)
                 self.reader.take_review(place, record)
             elif place.topic == self.topics.adapters:
                 versions.take_adapter(record)
@@ -260,28 +271,27 @@ class Encoder:
             self._saved = time.monotonic()
             self.reader.save(self.settings.folder("encoder") / STATE_FILE)
 
-    def _read_reviews(
-        self, reviews: ReviewVectors, frozen: Reading, producer: KafkaProducer
-    ) -> None:
-        """Read a few waiting reviews, and write the means that have grown.
+    def _read_reviews(self, reading: Reading, producer: KafkaProducer) -> int:
+        """Read a few waiting reviews, and write the means that have grown; return how many.
 
         Not before the log of reviews has been read as far as it went at the start: a restart must
         not replace a mean of many reviews by one of the first few.
         """
 
         def encoded(texts: Sequence[str]) -> NDArray[np.float32]:
-            return frozen.cache.fill(
-                texts, lambda missing: encode(frozen.backbone, missing, max_tokens=REVIEW_TOKENS)
+            return reading.cache.fill(
+                texts, lambda missing: encode(reading.backbone, missing, max_tokens=REVIEW_TOKENS)
             )
 
-        taken = reviews.encode(MOST_REVIEWS, encoded)
+        taken = reading.reviews.encode(MOST_REVIEWS, encoded)
         self.metrics.encoded.labels("review").inc(taken)
-        self.read_once = self.read_once or (not self.unread and len(reviews) == 0)
-        if self.read_once:
-            for item_id, hashed, vector in reviews.grown():
-                key = vector_key(FROZEN, item_id)
-                value = encode_vector(frozen.model, hashed, vector)
+        reading.read_once |= not self.unread and len(reading.reviews) == 0
+        if reading.read_once:
+            for item_id, hashed, vector in reading.reviews.grown():
+                key = vector_key(reading.version, item_id)
+                value = encode_vector(reading.model, hashed, vector)
                 producer.send(self.topics.vectors, key=key, value=value, partition=0)
+        return taken
 
     def _encode(self, batch: Mapping[str, str], reading: Reading, producer: KafkaProducer) -> None:
         started = time.monotonic()

@@ -2,7 +2,8 @@
 
 An item with a title or a description is read from those. One without is placed by what users wrote
 about it (measured: docs/log.md). The means are a fold of the review log, read again from its
-beginning at each start; the cache of vectors by text makes that cheap. Reviews come faster than a
+beginning at each start, and for each adapter that comes into use; the cache of vectors by text
+makes that cheap. Reviews come faster than a
 processor reads them, and the first few of an item say most: an item's n-th review waits behind all
 n-1-th ones, and beyond the first hundred none is read. Knows no user.
 """
@@ -41,10 +42,16 @@ class ReviewVectors:
         self._queued: dict[str, int] = {}  # reviews of an item that were ever queued
         self._waiting: list[tuple[int, int, str, str]] = []  # a heap: which of its item, when
         self._arrived = 0
+        self._next: dict[int, int] = {}  # offsets by partition: each review is taken once
         self._changed: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def needed(self) -> bool:
+        """Whether any item has no words of its own."""
+        return bool(self._wordless)
 
     def take_item(self, item_id: str, item: Item | None) -> None:
         """Note whether an item has words of its own; None for one that is withdrawn."""
@@ -60,6 +67,9 @@ class ReviewVectors:
 
     def take_review(self, record: Any) -> None:
         """Queue the words of a review of an item without words; others are passed over."""
+        if record.offset < self._next.get(record.partition, 0):
+            return
+        self._next[record.partition] = record.offset + 1
         if not self._wordless:  # as in most catalogues: nothing here to read reviews for
             return
         try:

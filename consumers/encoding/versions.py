@@ -2,7 +2,8 @@
 
     open     a version goes live or into shadow: its adapter is merged, its bundle says what is
              encoded, and the topics are read once more for the rest
-    encode   what is not in the bundle, under `<text version>/<item>` on `internal.vectors`
+    encode   what is not in the bundle, and reviews of items without words, which are in none,
+             under `<text version>/<item>` on `internal.vectors`
     close    it neither serves nor is tried any more: its vectors get tombstones
 
 A vector is only ever made by one adapter. Knows no users, and judges no adapter.
@@ -39,13 +40,17 @@ class Reading:
     backbone: Backbone
     cache: VectorCache
     waiting: Waiting
+    reviews: ReviewVectors
+    read_once: bool = False  # all reviews that stood in the log when it came into use
 
 
 class Versions:
     """All readings but that of the frozen model; used by the encoder's loop."""
 
-    def __init__(self, root: str, folder: Path, backbone: Backbone) -> None:
+    def __init__(self, root: str, folder: Path, backbone: Backbone, *, form: str = "auto") -> None:
+        """Open none yet; `form` is the dialect of events, as `ReviewVectors` takes it."""
         self._root = root
+        self._form = form
         self._folder = folder
         self._backbone = backbone
         self._announced = Announced()
@@ -68,6 +73,11 @@ class Versions:
             for version, items in self._written.items():
                 if item_id in items:
                     yield vector_key(version, item_id)
+
+    def take_review(self, record: Any) -> None:
+        """Queue a review for every version that has not had it."""
+        for reading in self.readings.values():
+            reading.reviews.take_review(record)
 
     def take_vector(self, record: Any) -> None:
         """Apply one record of the vectors, of whatever version."""
@@ -153,12 +163,14 @@ class Versions:
             self._refused[version, record.version] = time.monotonic() + AGAIN_S
             return False
         model = cache_fingerprint(self._backbone.model_hash, self._backbone.pooling, version)
+        reviews = ReviewVectors(self._backbone.dimension, form=self._form)
         self.readings[version] = Reading(
             version=version,
             model=model,
             backbone=merged,
             cache=VectorCache(self._folder, model, self._backbone.dimension),
-            waiting=Waiting(model, ReviewVectors(self._backbone.dimension), _done(bundle)),
+            waiting=Waiting(model, reviews, _done(bundle)),
+            reviews=reviews,
         )
         LOG.info("texts are read with adapter %d too: %s %s", version, record.kind, record.state)
         return True

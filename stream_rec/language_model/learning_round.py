@@ -330,9 +330,11 @@ def _lesson(
     past: NextItems,
     conditions: Conditions,
 ) -> tuple[Lesson, NDArray[np.int64]]:
-    """Ask for the items that were taken and have a text, lately taken ones more often.
+    """Ask for the items that were taken and have words, lately taken ones more often.
 
-    Return the rows of the catalogue that are asked, too.
+    What reviews say of an item without words is for the tower alone: an adapter would be asked for
+    many targets of one and the same empty text. Return the rows of the catalogue that are asked,
+    too.
     """
     fresh = past.timestamp > conditions.since_ms
     counts = [
@@ -341,7 +343,8 @@ def _lesson(
         for part in (past.select(fresh), past.select(~fresh))
     ]
     weights = asked_weights(counts[0], counts[1], conditions.replay_ratio)
-    chosen = np.flatnonzero((weights > 0) & text.any(axis=1))
+    worded = np.array([bool(words.strip()) for words in texts], np.bool_)
+    chosen = np.flatnonzero((weights > 0) & worded & text.any(axis=1))
     if not len(chosen):
         message = "no item that was taken has a text"
         raise TrainingFailed(message)

@@ -142,13 +142,20 @@ def cache_fingerprint(*parts: str | int) -> str:
 
 
 def prune_caches(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` most recently written cache files; return what was removed."""
+    """Remove cache files but the ``keep`` newest and those in use; return what was removed."""
     files = sorted(
         folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns, reverse=True
     )
-    for path in files[keep:]:
-        path.unlink(missing_ok=True)
-    return files[keep:]
+    return [path for path in files[keep:] if _removed(path)]
+
+
+def _removed(path: Path) -> bool:
+    """Remove a cache file unless somebody has it open to write, this process included."""
+    with path.open("r+b") as file:
+        if not _lock(file.fileno()):
+            return False
+        path.unlink()
+    return True
 
 
 def _key(text: str) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stream_rec.adapters.checkpoint import (
     FORMAT,
@@ -18,6 +19,7 @@ from stream_rec.items import text_hash
 from stream_rec.language_model import learning_round as rounds
 from stream_rec.language_model.adapter import adapter_arrays, attach_adapter
 from stream_rec.language_model.backbone import Backbone
+from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.learning_round import (
     Candidate,
     Catalogue,
@@ -26,7 +28,7 @@ from stream_rec.language_model.learning_round import (
     learning_round,
     rating_head,
 )
-from stream_rec.language_model.lesson import LoraSettings, Trained
+from stream_rec.language_model.lesson import Lesson, LoraSettings, Trained
 from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.tower_training import TowerSettings, tower_of_arrays
 
@@ -51,6 +53,9 @@ CONDITIONS = Conditions(
     seed=1,
     monotonic=lambda: 0.0,
 )
+
+BRIEF = replace(CONDITIONS, tower=TowerSettings(low_rank=8, batch=128, max_steps=4))
+NOTED = "the lesson is noted"
 
 
 def histories(*, sensible: bool = True) -> dict[str, list[Feedback]]:
@@ -165,6 +170,35 @@ def test_without_lora_only_the_tower_learns(causal: Backbone, tmp_path: Path) ->
 def test_empty_shop_has_nothing_to_learn_from(causal: Backbone) -> None:
     with pytest.raises(TrainingFailed):
         learning_round(causal, Catalogue(item_ids=[], texts=[]), {}, CONDITIONS)
+
+
+def read_by_reviews(backbone: Backbone, wordless: NDArray[np.bool_]) -> Catalogue:
+    """The shop with some items that have no words, and stand where their reviews put them."""
+    texts = [" " if bare else text for text, bare in zip(TEXTS, wordless, strict=True)]
+    return Catalogue(item_ids=SHOP.item_ids, texts=texts, text=encode(backbone, TEXTS))
+
+
+def test_item_that_only_reviews_tell_of_is_not_asked_of_the_adapter(
+    causal: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(_: Backbone, lesson: Lesson, *__: object, **___: object) -> Trained:
+        asked.extend(lesson.texts)
+        raise TrainingFailed(NOTED)
+
+    monkeypatch.setattr(rounds, "train_adapter", noted)
+    wordless = np.arange(len(TEXTS)) % 3 == 0
+    with pytest.raises(TrainingFailed, match=NOTED):
+        learning_round(causal, read_by_reviews(causal, wordless), histories(), BRIEF)
+    assert sorted(asked) == sorted(np.array(TEXTS)[~wordless])
+
+
+def test_shop_without_words_has_nothing_for_an_adapter(causal: Backbone) -> None:
+    shop = read_by_reviews(causal, np.ones(len(TEXTS), np.bool_))
+    with pytest.raises(TrainingFailed, match="no item that was taken has a text"):
+        learning_round(causal, shop, histories(), BRIEF)
+    assert learning_round(causal, shop, histories(), replace(BRIEF, lora=None)).text.any(1).all()
 
 
 def test_arrays_that_are_no_tower_are_refused(candidate: Candidate) -> None:

@@ -96,3 +96,16 @@ def test_pruning_keeps_the_newest(tmp_path: Path) -> None:
             cache.put(["a"], vectors_of(["a"]))
     assert [path.name for path in prune_caches(tmp_path, keep=1)] == ["one-4.vectors"]
     assert [path.name for path in tmp_path.iterdir()] == ["two-4.vectors"]
+
+
+def test_pruning_leaves_what_is_open_however_old(tmp_path: Path) -> None:
+    with VectorCache(tmp_path, "frozen", 4) as frozen:
+        frozen.put(["a"], vectors_of(["a"]))
+        for name in ("one", "two", "three"):
+            with VectorCache(tmp_path, name, 4) as later:
+                later.put(["a"], vectors_of(["a"]))
+        removed = prune_caches(tmp_path, keep=1)
+        assert sorted(path.name for path in removed) == ["one-4.vectors", "two-4.vectors"]
+        frozen.put(["b"], vectors_of(["b"]))
+        assert frozen.get(["a", "b"])[1].all()
+    assert [path.name for path in prune_caches(tmp_path, keep=1)] == ["three-4.vectors"]

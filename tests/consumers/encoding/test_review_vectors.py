@@ -1,3 +1,4 @@
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,16 @@ DIALECTS = Path(__file__).parents[2] / "aliases"
 BARE = Item(item_id="bare", categories=("Strings",))
 
 
+OFFSETS = itertools.count()
+
+
 def review(item_id: str, text: str) -> Any:
     record = {"event_id": text, "user_id": "u", "item_id": item_id, "timestamp": 1, "text": text}
-    return SimpleNamespace(key=b"u", value=json.dumps(record).encode())
+    return stored(b"u", json.dumps(record).encode())
+
+
+def stored(key: bytes, value: bytes) -> Any:
+    return SimpleNamespace(key=key, value=value, partition=0, offset=next(OFFSETS))
 
 
 def by_length(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -48,8 +56,15 @@ def test_item_with_words_of_its_own_and_strangers_are_passed_over(reviews: Revie
     assert len(reviews) == 0
 
 
+def test_review_that_is_read_again_counts_once(reviews: ReviewVectors) -> None:
+    twice = review("bare", "even")
+    for record in (twice, review("bare", "odd"), twice):
+        reviews.take_review(record)
+    assert len(reviews) == 2
+
+
 def test_unreadable_review_is_left_to_the_recommender(reviews: ReviewVectors) -> None:
-    reviews.take_review(SimpleNamespace(key=b"u", value=b"{"))
+    reviews.take_review(stored(b"u", b"{"))
     assert len(reviews) == 0
 
 
@@ -101,5 +116,5 @@ def test_reviews_are_read_in_the_dialect_of_the_events(dialect: str, form: str) 
         read.take_item(item_id, Item(item_id=item_id))
     user = b"AGKHLEW2SOWHNMFQIJGBECAF7INQ" if dialect == "amazon_reviews" else b"u1"
     for line in (DIALECTS / f"{dialect}.jsonl").read_bytes().splitlines():
-        read.take_review(SimpleNamespace(key=user, value=line))
+        read.take_review(stored(user, line))
     assert len(read) == (0 if form == "native" else 1)
