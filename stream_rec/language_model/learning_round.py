@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from stream_rec.adapters.checkpoint import Checkpoint
 from stream_rec.errors import TrainingFailed
-from stream_rec.language_model.adapter import merge_adapter
+from stream_rec.language_model.adapter import AdapterArrays, merge_adapter
+from stream_rec.language_model.adapter_methods import Method
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
@@ -126,10 +127,9 @@ def learning_round(
     rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
     examples = clip_users(next_items(histories, rows), _MOST_OF_A_USER)
     past, later = examples.split_newest(_held_out(conditions, len(examples)))
-    served, slow = _last_adapter(last)
     text = catalogue.text
     if text is None:
-        text = _read(backbone, served, catalogue, conditions)
+        text = _read(backbone, served_adapter(last), catalogue, conditions)
         tell("texts read")
     tower = _tower(text, past, conditions)
     tell("tower trained")
@@ -157,7 +157,7 @@ def learning_round(
             monotonic=conditions.monotonic,
         )
         lesson = replace(lesson, reviews=reviews, scenarios=tasks)
-        start = slow or served or None
+        start = start_of(last.adapter if last else {}, conditions.lora.method)
         hand_out(backbone, lesson, conditions.lora, start=start, seed=conditions.seed)
         trained = train_adapter(
             backbone,
@@ -208,8 +208,7 @@ class ServingEncoder:
         Raises:
             CheckpointRejected: the adapter does not fit the backbone.
         """
-        served = {k: v for k, v in checkpoint.adapter.items() if not _aside(k)}
-        self.backbone = merge_adapter(backbone, served)
+        self.backbone = merge_adapter(backbone, served_adapter(checkpoint))
         self.tower = tower_of_arrays(checkpoint.tower) if checkpoint.tower else None
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -229,7 +228,19 @@ def rating_head(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
 
 def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
     """Return the weights by which a checkpoint reads texts, empty for the frozen model."""
-    return _last_adapter(checkpoint)[0]
+    return _weights_served(checkpoint.adapter) if checkpoint else {}
+
+
+def start_of(adapter: AdapterArrays, method: Method) -> AdapterArrays | None:
+    """Return the weights of a checkpoint's adapter that training goes on from, None without any.
+
+    Only `long_short` goes on from the slow ones: the other methods, from what was promoted.
+
+    >>> start_of({"a": 1, "slow.a": 2}, "proximal"), start_of({"a": 1, "slow.a": 2}, "long_short")
+    ({'a': 1}, {'a': 2})
+    """
+    slow = {k.removeprefix(_SLOW): v for k, v in adapter.items() if k.startswith(_SLOW)}
+    return (slow if method == "long_short" else {}) or _weights_served(adapter) or None
 
 
 def _read(
@@ -248,13 +259,6 @@ def _read(
 
 def _held_out(conditions: Conditions, examples: int) -> float:
     return min(conditions.held_out, conditions.most_held_out / max(1, examples))
-
-
-def _last_adapter(last: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the adapter served last and the slow one, each empty if there is none."""
-    arrays = last.adapter if last else {}
-    served = {k: v for k, v in arrays.items() if not _aside(k)}
-    return served, {k.removeprefix(_SLOW): v for k, v in arrays.items() if k.startswith(_SLOW)}
 
 
 def _adapter_of(trained: Trained) -> dict[str, NDArray[Any]]:
@@ -367,6 +371,10 @@ def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews
         texts=[text for _, text, _ in rated],
         ratings=np.array([rating for _, _, rating in rated], np.float32),
     )
+
+
+def _weights_served(adapter: AdapterArrays) -> dict[str, NDArray[Any]]:
+    return {name: array for name, array in adapter.items() if not _aside(name)}
 
 
 def _aside(name: str) -> bool:

@@ -17,6 +17,7 @@ from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.items import text_hash
 from stream_rec.language_model import learning_round as rounds
 from stream_rec.language_model.adapter import adapter_arrays, attach_adapter
+from stream_rec.language_model.adapter_methods import Method
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.learning_round import (
     Candidate,
@@ -25,6 +26,7 @@ from stream_rec.language_model.learning_round import (
     ServingEncoder,
     learning_round,
     rating_head,
+    start_of,
 )
 from stream_rec.language_model.lesson import LoraSettings, Trained
 from stream_rec.language_model.replay_buffer import Feedback
@@ -146,6 +148,16 @@ def test_slow_adapter_travels_in_the_checkpoint(causal: Backbone, tmp_path: Path
     assert len(slow) == sum(name.startswith("base_model") for name in last.adapter)
     again = learning_round(causal, SHOP, histories(), conditions, last=last)
     assert np.isfinite(again.metrics["lora_loss"])
+
+
+@pytest.mark.parametrize(
+    ("method", "start"), [("long_short", 2.0), ("proximal", 1.0), ("fine_tune", 1.0)]
+)
+def test_only_long_short_goes_on_from_the_slow_adapter(method: Method, start: float) -> None:
+    fast, slow = np.full(1, 1.0, np.float32), np.full(1, 2.0, np.float32)
+    assert start_of({"a": fast, "slow.a": slow}, method) == {"a": start}
+    assert start_of({"a": fast}, method) == {"a": fast}
+    assert start_of({}, method) is None
 
 
 def test_rating_head_travels_in_the_checkpoint(
