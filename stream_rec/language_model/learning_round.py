@@ -33,6 +33,7 @@ from stream_rec.language_model.next_item_examples import (
     NextItems,
     clip_users,
     decayed_recency,
+    how_much_taken,
     next_items,
 )
 from stream_rec.language_model.rating_task import Reviews
@@ -221,11 +222,6 @@ class ServingEncoder:
         return vectors
 
 
-def rating_head(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
-    """Return the head of the rating task, empty if there was none."""
-    return {k.removeprefix(_HEAD): v for k, v in checkpoint.adapter.items() if k.startswith(_HEAD)}
-
-
 def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
     """Return the weights by which a checkpoint reads texts, empty for the frozen model."""
     return _weights_served(checkpoint.adapter) if checkpoint else {}
@@ -339,12 +335,8 @@ def _lesson(
     Return the rows of the catalogue that are asked, too.
     """
     fresh = past.timestamp > conditions.since_ms
-    counts = [
-        np.bincount(part.target, minlength=len(texts))
-        + np.bincount(part.context[part.context >= 0], minlength=len(texts))
-        for part in (past.select(fresh), past.select(~fresh))
-    ]
-    weights = asked_weights(counts[0], counts[1], conditions.replay_ratio)
+    lately, before = (how_much_taken(past.select(part), len(texts)) for part in (fresh, ~fresh))
+    weights = asked_weights(lately, before, conditions.replay_ratio)
     chosen = np.flatnonzero((weights > 0) & text.any(axis=1))
     if not len(chosen):
         message = "no item that was taken has a text"
@@ -358,9 +350,9 @@ def _lesson(
 
 
 def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews | None:
-    """Return the newest rated reviews up to a time; ratings are on the usual scale of 1 to 5."""
+    """Return the newest rated reviews up to a time."""
     rated = sorted(
-        (f.timestamp, f.text, min(1.0, max(0.0, (f.rating - 1) / 4)))
+        (f.timestamp, f.text, f.rating)
         for history in histories.values()
         for f in history
         if f.rating is not None and f.text.strip() and f.timestamp <= until
