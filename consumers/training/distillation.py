@@ -20,14 +20,9 @@ from consumers.kafka_io.topics import Topics
 from consumers.settings import Settings, model_path
 from consumers.training.announced import Announced, announce
 from consumers.training.finished import code_version
-from stream_rec.adapters.checkpoint import (
-    FORMAT,
-    Checkpoint,
-    Manifest,
-    list_versions,
-    write_checkpoint,
-)
-from stream_rec.adapters.life import AdapterVersion
+from stream_rec.adapters.checkpoint import FORMAT, Checkpoint, Manifest, write_checkpoint
+from stream_rec.adapters.life import DISTILLED, AdapterVersion
+from stream_rec.adapters.version_claims import claim_version
 from stream_rec.errors import InvalidRecord
 from stream_rec.items import item_text, parse_item, text_hash
 from stream_rec.language_model.adapter import merge_adapter
@@ -76,7 +71,7 @@ def run(settings: Settings, wish: Wish) -> AdapterVersion:
         student, teacher, list(items.values()), lora, seed=1, monotonic=time.monotonic,
         progress=progress,
     )  # fmt: skip
-    version = _next_version(settings, wish.scenario, announced)
+    version = claim_version(settings.checkpoint_root, above=announced.newest)
     bundle = _bundle(student, items, found, wish, version=version)
     write_checkpoint(settings.checkpoint_root, bundle)
     record = _record(student, bundle, wish, announced)
@@ -103,13 +98,6 @@ def _read(settings: Settings) -> tuple[dict[str, str], Announced]:
         for record in known.values():
             announced.take(record)
     return items, announced
-
-
-def _next_version(settings: Settings, scenario: str, announced: Announced) -> int:
-    scenarios = {scenario, *(made.scenario for made in announced.versions.values())}
-    stored = [v for name in scenarios for v in list_versions(settings.checkpoint_root, name)]
-    highest: int = max([announced.newest, *stored])
-    return highest + 1
 
 
 def _bundle(
@@ -172,7 +160,7 @@ def _record(
         state="shadow",
         champion=serving.version if serving else 0,
         base_model_hash=student.model_hash,
-        method="distil",
+        method=DISTILLED,
         created_at=made.created_at,
         changed_at=made.created_at,
         reason=f"distilled from {wish.teacher}",

@@ -1,8 +1,8 @@
 """From events to feedback that a model can learn from: what was taken, and how much it counts.
 
-Weights come from the policy in force when an event is read. An item that the user took and did not
-like still tells of a need, so under `negative_review: alternatives` it counts a little; otherwise
-it takes no part. Knows no topics and no buffers.
+Weights, and how good a rating is, come from the policy in force when an event is read. An item that
+the user took and did not like still tells of a need, so under `negative_review: alternatives` it
+counts a little; otherwise it takes no part. Knows no topics and no buffers.
 """
 
 from stream_rec.events import Event
@@ -25,7 +25,7 @@ def feedback_of(event: Event, signals: Signals) -> Feedback | None:
         item_id=event.item_id,
         timestamp=event.timestamp,
         weight=weight,
-        rating=event.rating,
+        rating=None if event.rating is None else (1.0 + _opinion(event.rating, signals)) / 2.0,
         text=event.words[:MOST_CHARACTERS] if signals.review_text else "",
     )
 
@@ -40,10 +40,14 @@ def weight_of(event: Event, signals: Signals) -> float:
     worth = signals.weight(event.event_type)
     if event.rating is None or not event.consuming:
         return worth
-    opinion = max(-1.0, min(1.0, (event.rating - signals.rating_neutral) / 2.0))
+    opinion = _opinion(event.rating, signals)
     if opinion < 0.0 and signals.negative_review == "avoid":
         return abs(worth) * opinion
     return abs(worth) * max(opinion, SHARE_OF_A_NEED)
+
+
+def _opinion(rating: float, signals: Signals) -> float:
+    return max(-1.0, min(1.0, (rating - signals.rating_neutral) / 2.0))
 
 
 MOST_CHARACTERS = 600

@@ -10,9 +10,11 @@ import msgspec
 
 from consumers.settings import Settings
 from consumers.telemetry.trainer_metrics import TrainerMetrics
+from consumers.training.due import FEWEST_OF_ITS_OWN
 from consumers.training.feedback import feedback_of
 from consumers.training.memory import Memory
 from consumers.training.shown import Shown
+from stream_rec.adapters.life import DEFAULT_SCENARIO
 from stream_rec.erasure import parse_erasure
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import Event, Kind, parse_events
@@ -76,12 +78,17 @@ class Listener:
             LOG.info("a user was erased; adapters that learned from them: %s", marked)
 
     def _join(self, event: Event, appended_ms: int, memory: Memory) -> None:
-        """Join what was taken to what was shown; lists that stop fitting ask for an adapter."""
+        """Join what was taken to what was shown; lists that stop fitting ask for an adapter.
+
+        A scenario with too little of its own is trained as part of `default`: that one is asked.
+        """
         outcome, fell = self.shown.take_event(event, appended_ms)
         self._metrics.joined.labels(outcome).inc()
         if fell:
             self._metrics.drifts.inc()
-            memory.clock(event.scenario, "adapter").drifted = True
+            own = len(memory.buffers.get(event.scenario, ())) >= FEWEST_OF_ITS_OWN
+            trained = event.scenario if own else DEFAULT_SCENARIO
+            memory.clock(trained, "adapter").drifted = True
 
 
 LOG = logging.getLogger(__name__)

@@ -207,7 +207,7 @@ def user_hashes(user_ids: Collection[str]) -> NDArray[np.uint64]:
     return np.sort(np.fromiter(map(user_hash, user_ids), np.uint64, len(user_ids)))
 
 
-FORMAT = 1
+FORMAT = 2
 KINDS = ("tower", "adapter")
 MOST_EVENTS = 60_000
 MOST_OF_A_USER = 64

@@ -26,6 +26,7 @@ from consumers.training.memory import Memory, Pupils, user_hashes
 from consumers.training.succession import Succession, old_towers
 from consumers.training.texts import ItemTexts
 from stream_rec.adapters.life import AdapterVersion
+from stream_rec.adapters.version_claims import claim_version
 from stream_rec.policy import Policies
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ class School:
         begun = begin(at_hand.memory, due, now_ms=now_ms)
         job = Job(
             due=due,
-            version=self._succession.next_version(
-                at_hand.memory, at_hand.announced, self._versions_at_work
-            ),
+            version=claim_version(at_hand.settings.checkpoint_root, above=at_hand.announced.newest),
             policy=at_hand.policies.effective(due.scenario).policy.adapter,
             texts=at_hand.texts.now(start.text_version if start else 0),
             histories=at_hand.memory.buffers[due.scenario].histories(),

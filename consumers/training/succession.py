@@ -1,7 +1,6 @@
-"""Which version a round makes, what it learns on from, and which bundles and records may go.
+"""What a round learns on from, and which bundles and records may go.
 
-Versions are numbered over all scenarios, in the order in which rounds begin. Knows the memory, what
-is announced and what is stored; no rounds.
+Knows the memory, what is announced and what is stored; no rounds.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Collection
 from consumers.training.announced import Announced
 from consumers.training.memory import Memory
 from stream_rec.adapters.checkpoint import list_versions, prune_checkpoints
-from stream_rec.adapters.life import AdapterVersion, version_key
+from stream_rec.adapters.life import DISTILLED, AdapterVersion, version_key
 
 
 class Succession:
@@ -21,20 +20,14 @@ class Succession:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def next_version(self, memory: Memory, announced: Announced, running: Collection[int]) -> int:
-        """Return a version that no scenario has: announced, being made, or left by a kill."""
-        stored = self._stored({*memory.buffers, *_scenarios(announced)})
-        newest: int = max([announced.newest, *running, *stored])
-        return newest + 1
-
     def untainted(
         self, champion: AdapterVersion | None, memory: Memory, announced: Announced
     ) -> AdapterVersion | None:
         """Return what the next adapter starts from: never one that learned from an erased user."""
         version = champion.text_version if champion else 0
-        if version == 0 or not _learned_from_erased(version, memory):
+        if version == 0 or not _learned_from_erased(version, memory, announced):
             return champion
-        while version and _learned_from_erased(version, memory):
+        while version and _learned_from_erased(version, memory, announced):
             pupils = memory.pupils.get(version)
             version = pupils.start if pupils else 0
         stored = [
@@ -65,12 +58,9 @@ class Succession:
 
     def readers(self, announced: Announced) -> set[int]:
         """Return the versions whose adapters read the texts of a bundle that is there."""
-        stored = self._stored(_scenarios(announced))
+        scenarios = {v.scenario for v in announced.versions.values()}
+        stored = {v for scenario in scenarios for v in list_versions(self._root, scenario)}
         return {v.text_version for v in announced.versions.values() if v.version in stored}
-
-    def _stored(self, scenarios: Collection[str]) -> set[int]:
-        """Return the versions of some scenarios whose bundles are there."""
-        return {v for scenario in scenarios for v in list_versions(self._root, scenario)}
 
 
 def old_towers(scenario: str, announced: Announced) -> list[bytes]:
@@ -85,14 +75,13 @@ def old_towers(scenario: str, announced: Announced) -> list[bytes]:
     return [version_key(scenario, v.version) for v in towers[:-TOWERS_TOLD]]
 
 
-def _scenarios(announced: Announced) -> set[str]:
-    return {v.scenario for v in announced.versions.values()}
-
-
-def _learned_from_erased(version: int, memory: Memory) -> bool:
-    """Whether an adapter did; one whose pupils are not known may have."""
+def _learned_from_erased(version: int, memory: Memory, announced: Announced) -> bool:
+    """Whether an adapter did; one whose pupils are not known may have, unless it was distilled."""
     pupils = memory.pupils.get(version)
-    return bool(memory.erased) if pupils is None else pupils.erased > 0
+    if pupils is not None:
+        return pupils.erased > 0
+    made = announced.versions.get(version)
+    return bool(memory.erased) and not (made is not None and made.method == DISTILLED)
 
 
 LOG = logging.getLogger(__name__)

@@ -124,3 +124,5 @@ def apply_tombstone(
 LIVE = "live"
 # Its adapter serves every scenario that has none of its own.
 DEFAULT_SCENARIO = "default"
+# The method of an adapter that learned from texts and a larger model, and from no user.
+DISTILLED = "distil"

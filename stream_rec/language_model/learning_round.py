@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from stream_rec.adapters.checkpoint import Checkpoint
 from stream_rec.errors import TrainingFailed
-from stream_rec.language_model.adapter import merge_adapter
+from stream_rec.language_model.adapter import AdapterArrays, merge_adapter
+from stream_rec.language_model.adapter_methods import Method
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
@@ -32,6 +33,7 @@ from stream_rec.language_model.next_item_examples import (
     NextItems,
     clip_users,
     decayed_recency,
+    how_much_taken,
     next_items,
 )
 from stream_rec.language_model.rating_task import Reviews
@@ -126,10 +128,9 @@ def learning_round(
     rows = {item_id: row for row, item_id in enumerate(catalogue.item_ids)}
     examples = clip_users(next_items(histories, rows), _MOST_OF_A_USER)
     past, later = examples.split_newest(_held_out(conditions, len(examples)))
-    served, slow = _last_adapter(last)
     text = catalogue.text
     if text is None:
-        text = _read(backbone, served, catalogue, conditions)
+        text = _read(backbone, served_adapter(last), catalogue, conditions)
         tell("texts read")
     tower = _tower(text, past, conditions)
     tell("tower trained")
@@ -157,7 +158,7 @@ def learning_round(
             monotonic=conditions.monotonic,
         )
         lesson = replace(lesson, reviews=reviews, scenarios=tasks)
-        start = slow or served or None
+        start = start_of(last.adapter if last else {}, conditions.lora.method)
         hand_out(backbone, lesson, conditions.lora, start=start, seed=conditions.seed)
         trained = train_adapter(
             backbone,
@@ -208,8 +209,7 @@ class ServingEncoder:
         Raises:
             CheckpointRejected: the adapter does not fit the backbone.
         """
-        served = {k: v for k, v in checkpoint.adapter.items() if not _aside(k)}
-        self.backbone = merge_adapter(backbone, served)
+        self.backbone = merge_adapter(backbone, served_adapter(checkpoint))
         self.tower = tower_of_arrays(checkpoint.tower) if checkpoint.tower else None
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -222,14 +222,21 @@ class ServingEncoder:
         return vectors
 
 
-def rating_head(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
-    """Return the head of the rating task, empty if there was none."""
-    return {k.removeprefix(_HEAD): v for k, v in checkpoint.adapter.items() if k.startswith(_HEAD)}
-
-
 def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
     """Return the weights by which a checkpoint reads texts, empty for the frozen model."""
-    return _last_adapter(checkpoint)[0]
+    return _weights_served(checkpoint.adapter) if checkpoint else {}
+
+
+def start_of(adapter: AdapterArrays, method: Method) -> AdapterArrays | None:
+    """Return the weights of a checkpoint's adapter that training goes on from, None without any.
+
+    Only `long_short` goes on from the slow ones: the other methods, from what was promoted.
+
+    >>> start_of({"a": 1, "slow.a": 2}, "proximal"), start_of({"a": 1, "slow.a": 2}, "long_short")
+    ({'a': 1}, {'a': 2})
+    """
+    slow = {k.removeprefix(_SLOW): v for k, v in adapter.items() if k.startswith(_SLOW)}
+    return (slow if method == "long_short" else {}) or _weights_served(adapter) or None
 
 
 def _read(
@@ -248,13 +255,6 @@ def _read(
 
 def _held_out(conditions: Conditions, examples: int) -> float:
     return min(conditions.held_out, conditions.most_held_out / max(1, examples))
-
-
-def _last_adapter(last: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the adapter served last and the slow one, each empty if there is none."""
-    arrays = last.adapter if last else {}
-    served = {k: v for k, v in arrays.items() if not _aside(k)}
-    return served, {k.removeprefix(_SLOW): v for k, v in arrays.items() if k.startswith(_SLOW)}
 
 
 def _adapter_of(trained: Trained) -> dict[str, NDArray[Any]]:
@@ -337,12 +337,8 @@ def _lesson(
     too.
     """
     fresh = past.timestamp > conditions.since_ms
-    counts = [
-        np.bincount(part.target, minlength=len(texts))
-        + np.bincount(part.context[part.context >= 0], minlength=len(texts))
-        for part in (past.select(fresh), past.select(~fresh))
-    ]
-    weights = asked_weights(counts[0], counts[1], conditions.replay_ratio)
+    lately, before = (how_much_taken(past.select(part), len(texts)) for part in (fresh, ~fresh))
+    weights = asked_weights(lately, before, conditions.replay_ratio)
     worded = np.array([bool(words.strip()) for words in texts], np.bool_)
     chosen = np.flatnonzero((weights > 0) & worded & text.any(axis=1))
     if not len(chosen):
@@ -357,9 +353,9 @@ def _lesson(
 
 
 def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews | None:
-    """Return the newest rated reviews up to a time; ratings are on the usual scale of 1 to 5."""
+    """Return the newest rated reviews up to a time."""
     rated = sorted(
-        (f.timestamp, f.text, min(1.0, max(0.0, (f.rating - 1) / 4)))
+        (f.timestamp, f.text, f.rating)
         for history in histories.values()
         for f in history
         if f.rating is not None and f.text.strip() and f.timestamp <= until
@@ -370,6 +366,10 @@ def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews
         texts=[text for _, text, _ in rated],
         ratings=np.array([rating for _, _, rating in rated], np.float32),
     )
+
+
+def _weights_served(adapter: AdapterArrays) -> dict[str, NDArray[Any]]:
+    return {name: array for name, array in adapter.items() if not _aside(name)}
 
 
 def _aside(name: str) -> bool:

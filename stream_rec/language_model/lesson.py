@@ -101,19 +101,20 @@ def lora_settings(policy: AdapterPolicy) -> LoraSettings | None:
 
 
 def asked_weights(
-    fresh: NDArray[np.int64], older: NDArray[np.int64], replay_ratio: float
+    fresh: NDArray[np.float64], older: NDArray[np.float64], replay_ratio: float
 ) -> NDArray[np.float32]:
-    """Return how often to ask each item, by how often it was taken lately and before.
+    """Return how often to ask each item, by how much it was taken lately and before.
 
     In all, older events count ``replay_ratio`` times as much as fresh ones (at most fully), and
     fully where nothing is fresh. The square root keeps the most popular items from being all that
     is asked.
 
-    >>> asked_weights(np.array([4, 0]), np.array([0, 100]), 1.0).tolist()
+    >>> asked_weights(np.array([4.0, 0.0]), np.array([0.0, 100.0]), 1.0).tolist()
     [2.0, 2.0]
     """
-    total = max(1, int(older.sum()))
-    share = min(1.0, replay_ratio * float(fresh.sum()) / total) if fresh.any() else 1.0
+    share = 1.0
+    if fresh.any() and older.any():
+        share = min(1.0, replay_ratio * float(fresh.sum() / older.sum()))
     return np.sqrt(fresh + share * older).astype(np.float32)
 
 

@@ -89,6 +89,15 @@ def clip_users(examples: NextItems, most: float) -> NextItems:
     return replace(examples, weight=(examples.weight * share).astype(np.float32))
 
 
+def how_much_taken(examples: NextItems, items: int) -> NDArray[np.float64]:
+    """Return the weight of all examples that each item is in, ``(items,)``."""
+    taken = np.zeros(items)
+    np.add.at(taken, examples.target, examples.weight)
+    example, position = np.nonzero(examples.context >= 0)
+    np.add.at(taken, examples.context[example, position], examples.weight[example])
+    return taken
+
+
 def user_vectors(
     vectors: NDArray[np.float32], context: NDArray[np.int64], recency: NDArray[np.float32]
 ) -> NDArray[np.float32]:

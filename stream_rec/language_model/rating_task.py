@@ -1,8 +1,9 @@
 """A second task for the adapter: tell the rating of a review from its text.
 
 A linear head on the pooled vector, logistic loss against the rating within [0, 1]. It keeps the
-model able to tell praise from complaint while it learns where items belong, and its head scores
-reviews in serving. It does not know items, nor how the two losses are weighed.
+model able to tell praise from complaint while it learns where items belong. The head begins anew in
+each round and serves nothing: what reviews say in serving is ``profiles.review_head``'s to tell. It
+does not know items, nor how the two losses are weighed.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ class RatingTask:
 def estimated_ratings(
     head: Mapping[str, NDArray[np.float32]], vectors: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return estimates within (0, 1) for unit vectors ``(reviews, dimension)`` of review texts."""
+    """Return estimates within (0, 1) for unit vectors ``(reviews, dimension)`` of review texts.
+
+    Nothing is served by them: they say whether the task was learned.
+    """
     scale = vectors.shape[1] ** 0.5
     logits = vectors @ head["weight"] * scale + head["bias"][0]
     estimated: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)

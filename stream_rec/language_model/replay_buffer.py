@@ -22,7 +22,10 @@ from stream_rec.errors import StateRejected
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One thing a user did with an item; ``timestamp`` in ms, ``weight`` below 0 if disliked."""
+    """One thing a user did with an item; ``timestamp`` in ms, ``weight`` below 0 if disliked.
+
+    ``rating`` is within [0, 1], whatever the shop's scale: 0 is the worst, 0.5 neither.
+    """
 
     user_id: str
     item_id: str

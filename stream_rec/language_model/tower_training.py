@@ -196,18 +196,20 @@ class _Fit(nn.Module):
     def _beside(self) -> Tensor:
         """Return the shrunk mean of the texts taken just before and after, ``(known, dimension)``.
 
-        Nearer ones count more; an item with few of them stays near its text.
+        Nearer ones count more, and each as much as its example, so that no user's add up to more
+        than is theirs; an item with few of them stays near its text.
         """
         total = torch.zeros(len(self.known), self.dimension)
         weight = torch.full((len(self.known), 1), _SHRINKAGE)
         target = torch.from_numpy(self.place[self.examples.target])
+        worth = torch.from_numpy(self.examples.weight)[:, None]
         for gap in range(min(_GAPS, self.examples.context.shape[1])):
             there = np.flatnonzero(self.examples.context[:, gap] >= 0)
             source = torch.from_numpy(self.place[self.examples.context[there, gap]])
             factor = _GAP_FADING**gap
             for one, other in ((target[there], source), (source, target[there])):
-                total.index_add_(0, one, self.text[other], alpha=factor)
-                weight.index_add_(0, one, torch.ones(len(one), 1), alpha=factor)
+                total.index_add_(0, one, worth[there] * self.text[other], alpha=factor)
+                weight.index_add_(0, one, worth[there], alpha=factor)
         return total / weight
 
     def vectors(self, *, dropout: float = 0.0) -> Tensor:
@@ -318,7 +320,7 @@ _FEWEST = 32
 _MOST_HELD_OUT = 1000
 _DEEP = 100
 _GAPS, _GAP_FADING = 3, 0.7  # items between two that still stand beside each other
-_SHRINKAGE = 30.0  # in items beside
+_SHRINKAGE = 30.0  # in items beside, each of an example of weight 1
 _START_TEMPERATURE = 16.0
 # An item without a text that nothing stands beside is at zero, where directions have no gradient.
 _LEAST_NORM = 0.1

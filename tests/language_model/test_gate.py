@@ -84,6 +84,57 @@ def test_gain_paid_for_by_new_items_is_rejected(shop: Shop, learned: np.ndarray)
     assert any("never_seen" in reason for reason in verdict.reasons)
 
 
+def in_order(places: dict[int, int], *, items: int = 300) -> Space:
+    """Some items at wanted places of every user's list, the others after each other in the gaps."""
+    others = (item for item in range(1, items) if item not in places)
+    listed = {place: item for item, place in places.items()}
+    order = [0] + [listed[at] if at in listed else next(others) for at in range(items - 1)]
+    angle = np.empty(items)
+    angle[order] = np.arange(items) * (np.pi / 2 / items)
+    return Space(
+        vectors=np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32),
+        recency=np.ones(1, np.float32),
+    )
+
+
+# Half of the users take item 298 next, half 299. Each case: how often they were taken before, where
+# they stand in the champion's list and in the challenger's. Of 300 items the popular are 1, 2, 3.
+GUARDED = {
+    "ndcg": ((3, 3), (0, 250), (3, 20)),
+    "never_seen": ((0, 3), (20, 250), (40, 50)),
+    "warm": ((5, 3), (20, 250), (40, 50)),
+    "popular": ((3, 3), (250, 251), (50, 51)),
+    None: ((3, 3), (20, 250), (40, 50)),
+}
+
+
+@pytest.mark.parametrize("guard", GUARDED)
+def test_each_guard_alone_rejects_what_ranks_better_in_all(guard: str | None) -> None:
+    taken, before, after = GUARDED[guard]
+    users, at = 200, np.arange(200)
+    examples = NextItems(
+        target=298 + at % 2,
+        context=np.zeros((users, 1), np.int64),
+        user=at,
+        timestamp=at,
+        weight=np.ones(users, np.float32),
+    )
+    counts = np.zeros(300, np.int64)
+    counts[1:4], counts[298:] = 9, taken
+    popular_last = {1: 290, 2: 291, 3: 292}
+    places = [dict(zip((298, 299), where, strict=True)) for where in (before, after)]
+    champion = in_order(places[0] | popular_last)
+    challenger = in_order(places[1] | ({} if guard == "popular" else popular_last))
+    verdict = offline_gate(champion, challenger, examples, counts)
+    assert verdict.figures["log_rank_z"] > 2
+    if guard is None:
+        assert verdict.decision == "shadow", verdict
+        return
+    assert verdict.decision == "reject"
+    [reason] = verdict.reasons
+    assert reason.startswith(guard)
+
+
 def test_candidate_that_only_lists_popular_items_is_rejected(shop: Shop) -> None:
     popular = most_popular(shop.counts)
     pulled = shop.text + 5 * popular[:, None] * shop.text.mean(axis=0) / 0.1

@@ -18,6 +18,7 @@ from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.items import text_hash
 from stream_rec.language_model import learning_round as rounds
 from stream_rec.language_model.adapter import adapter_arrays, attach_adapter
+from stream_rec.language_model.adapter_methods import Method
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.learning_round import (
@@ -26,7 +27,7 @@ from stream_rec.language_model.learning_round import (
     Conditions,
     ServingEncoder,
     learning_round,
-    rating_head,
+    start_of,
 )
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Trained
 from stream_rec.language_model.replay_buffer import Feedback
@@ -68,7 +69,7 @@ def histories(*, sensible: bool = True) -> dict[str, list[Feedback]]:
                 user_id=f"u{user}",
                 item_id=f"i{item}",
                 timestamp=user * 100 + at,
-                rating=5.0 if "quiet" in TEXTS[item] else 1.0,
+                rating=1.0 if "quiet" in TEXTS[item] else 0.0,
                 text=TEXTS[item],
             )
             for at, item in enumerate(rng.choice(mine, 6, replace=False))
@@ -153,11 +154,40 @@ def test_slow_adapter_travels_in_the_checkpoint(causal: Backbone, tmp_path: Path
     assert np.isfinite(again.metrics["lora_loss"])
 
 
-def test_rating_head_travels_in_the_checkpoint(
-    causal: Backbone, candidate: Candidate, tmp_path: Path
+@pytest.mark.parametrize(
+    ("method", "start"), [("long_short", 2.0), ("proximal", 1.0), ("fine_tune", 1.0)]
+)
+def test_only_long_short_goes_on_from_the_slow_adapter(method: Method, start: float) -> None:
+    fast, slow = np.full(1, 1.0, np.float32), np.full(1, 2.0, np.float32)
+    assert start_of({"a": fast, "slow.a": slow}, method) == {"a": start}
+    assert start_of({"a": fast}, method) == {"a": fast}
+    assert start_of({}, method) is None
+
+
+def test_user_with_ten_times_the_events_asks_no_more_than_the_bound(
+    causal: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = rating_head(stored(tmp_path, causal, candidate))
-    assert {name: array.shape for name, array in head.items()} == {"weight": (32,), "bias": (1,)}
+    asked: list[Lesson] = []
+
+    def noted(_: Backbone, lesson: Lesson, *__: object, **___: object) -> Trained:
+        asked.append(lesson)
+        raise TrainingFailed
+
+    def alternating(user: str, first: int, events: int) -> list[Feedback]:
+        return [
+            Feedback(user_id=user, item_id=f"i{first + at % 2}", timestamp=at)
+            for at in range(events)
+        ]
+
+    monkeypatch.setattr(rounds, "train_adapter", noted)
+    text = np.random.default_rng(1).normal(size=(len(TEXTS), 32)).astype(np.float32)
+    taken = {"heavy": alternating("heavy", 0, 330), "light": alternating("light", 2, 33)}
+    with pytest.raises(TrainingFailed):
+        learning_round(causal, replace(SHOP, text=text), taken, replace(CONDITIONS, held_out=0.0))
+    heavy = float((asked[0].weight[:2] ** 2).sum())
+    light = float((asked[0].weight[2:] ** 2).sum())
+    of_an_example = 11  # an item and up to ten before it
+    assert light < heavy < 32 * of_an_example
 
 
 def test_without_lora_only_the_tower_learns(causal: Backbone, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ def test_frozen_policy_trains_nothing() -> None:
 
 @pytest.mark.parametrize(("ratio", "share"), [(0.0, 0.0), (1.0, 0.1), (100.0, 1.0)])
 def test_older_events_count_as_much_as_the_ratio_says(ratio: float, share: float) -> None:
-    fresh, older = np.array([10, 0, 0]), np.array([0, 60, 40])
+    fresh, older = np.array([10.0, 0, 0]), np.array([0, 60.0, 40])
     weights = asked_weights(fresh, older, ratio) ** 2
     np.testing.assert_allclose(weights, [10, 60 * share, 40 * share], rtol=1e-5)
 
 
 def test_nothing_older_is_no_division_by_zero() -> None:
-    assert asked_weights(np.array([1]), np.array([0]), 1.0).tolist() == [1.0]
+    assert asked_weights(np.array([1.0]), np.array([0.0]), 1.0).tolist() == [1.0]

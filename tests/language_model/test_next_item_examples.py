@@ -2,7 +2,11 @@
 
 import numpy as np
 
-from stream_rec.language_model.next_item_examples import next_items, user_vectors
+from stream_rec.language_model.next_item_examples import (
+    how_much_taken,
+    next_items,
+    user_vectors,
+)
 from stream_rec.language_model.replay_buffer import Feedback
 
 ROWS = {"a": 0, "b": 1, "c": 2, "d": 3}
@@ -20,6 +24,11 @@ def test_context_is_what_came_before_newest_first() -> None:
     assert found.target.tolist() == [1, 2]
     assert found.context.tolist() == [[0, -1], [1, 0]]
     assert found.weight.tolist() == [1, 2]
+
+
+def test_item_is_taken_as_much_as_the_examples_it_is_in_weigh() -> None:
+    found = next_items({"u": history("u", ("a", 1, 1), ("b", 2, 1), ("c", 3, 2))}, ROWS)
+    assert how_much_taken(found, 4).tolist() == [1 + 2, 1 + 2, 2, 0]
 
 
 def test_context_keeps_only_the_newest() -> None:

@@ -9,7 +9,7 @@ import pytest
 from stream_rec.adapters.tower import centre_texts
 from stream_rec.errors import TrainingFailed
 from stream_rec.language_model.gate import Space, rank_next_items
-from stream_rec.language_model.next_item_examples import decayed_recency
+from stream_rec.language_model.next_item_examples import NextItems, clip_users, decayed_recency
 from stream_rec.language_model.tower_training import (
     TowerSettings,
     tower_vectors,
@@ -62,6 +62,22 @@ def test_before_any_step_residuals_pull_towards_what_was_taken_beside(shop: Shop
                     total[here] += 0.7**gap * texts[there]
                     weight[here] += 0.7**gap
     np.testing.assert_allclose(tower.residual, 4.0 * total / weight, atol=1e-4)
+
+
+def test_user_with_ten_times_the_events_pulls_no_more_than_the_bound(shop: Shop) -> None:
+    def fitted(events: int) -> np.ndarray:
+        alone = NextItems(
+            target=np.full(events, 1),
+            context=np.zeros((events, 1), np.int64),
+            user=np.zeros(events, np.int64),
+            timestamp=np.arange(events),
+            weight=np.ones(events, np.float32),
+        )
+        settings = TowerSettings(max_steps=0, refit=False, held_out=0.0)
+        clipped = clip_users(alone, 32.0)
+        return train_tower(shop.text, clipped, settings, seed=1, monotonic=still).residual
+
+    np.testing.assert_allclose(fitted(320), fitted(32), atol=1e-4)
 
 
 @pytest.mark.parametrize("pull", [0.0, 8.0])

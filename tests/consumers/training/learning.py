@@ -297,7 +297,7 @@ def read_all(settings: Settings, topic: str) -> list[Any]:
 
 def bundles(settings: Settings) -> list[Path]:
     """Return every folder under the checkpoints, whole or not."""
-    return sorted(Path(settings.checkpoint_root).glob("*/*"))
+    return sorted(Path(settings.checkpoint_root).glob("[!.]*/*"))
 
 
 START_MS = 1_763_000_000_000

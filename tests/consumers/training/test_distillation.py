@@ -14,6 +14,7 @@ from consumers.training.distillation import Wish, run
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import decode_adapter
 from stream_rec.adapters.tower import check_tower
+from stream_rec.adapters.version_claims import claim_version
 from stream_rec.language_model.backbone import Backbone
 from tests.consumers.training.learning import TEXTS, read_all
 
@@ -33,10 +34,12 @@ def test_larger_model_s_neighbourhoods_become_an_adapter_in_shadow(
         body = json.dumps({"item_id": f"i{number}", "title": text}).encode()
         producer.send(topics.items, key=f"i{number}".encode(), value=body)
     producer.close(timeout=10)
+    reserved = claim_version(settings.checkpoint_root, above=0)  # by a round that is not done yet
     made = run(settings, Wish(teacher=str(get_model_path()), scenario="default", max_s=20, rank=4))
     [record] = read_all(settings, topics.adapters)
     assert decode_adapter(record.key, record.value) == made
     assert made.state == "shadow"
+    assert made.version > reserved
     assert made.metrics["lora_loss"] < made.metrics["lora_loss_before"]
     bundle = read_checkpoint(
         settings.checkpoint_root, "default", made.version, base_model_hash=causal.model_hash

@@ -25,6 +25,21 @@ def test_what_was_taken_and_not_liked_still_tells_of_a_need(rating: float, weigh
     assert weight_of(event("review", rating=rating), Signals()) == weight
 
 
+@pytest.mark.parametrize(
+    ("neutral", "stars", "kept"),
+    [(3.0, (1, 2, 3, 4, 5), (0, 0.25, 0.5, 0.75, 1)), (5.5, (1, 5, 6, 10), (0, 0.375, 0.625, 1))],
+)
+def test_ratings_are_kept_by_where_the_shop_s_scale_has_its_middle(
+    neutral: float, stars: tuple[float, ...], kept: tuple[float, ...]
+) -> None:
+    signals = Signals(rating_neutral=neutral)
+    found = [feedback_of(event("review", rating=rating), signals) for rating in stars]
+    assert [feedback.rating for feedback in found if feedback] == list(kept)
+    unrated = feedback_of(event("review"), signals)
+    assert unrated is not None
+    assert unrated.rating is None
+
+
 def test_where_the_policy_avoids_it_what_was_not_liked_takes_no_part() -> None:
     signals = Signals(negative_review="avoid")
     assert weight_of(event("review", rating=1.0), signals) == -1.0

@@ -13,6 +13,7 @@ from consumers.training.listening import Listener
 from consumers.training.memory import Memory
 from stream_rec.aliases.families import FORMATS
 from stream_rec.events import NOT_CONSUMING, parse_events
+from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.policy import Policies
 
 EXAMPLES = Path(__file__).parents[2] / "aliases"
@@ -89,6 +90,28 @@ def test_an_erasure_finds_a_user_under_every_name_they_were_ever_remembered_by()
     assert len(memory) == 3
     listener.take_event(click("ann", "i9", 9), "click", memory, Policies())
     assert len(memory) == 3, "an event from before the erasure brings nobody back"
+
+
+class Falling:
+    """Lists that fit less than before, whatever was taken."""
+
+    def take_event(self, *_: Any) -> tuple[str, bool]:
+        return "no list", True
+
+
+@pytest.mark.parametrize(("own", "asked"), [(998, "default"), (999, "tv")])
+def test_scenario_with_too_little_of_its_own_asks_for_an_adapter_of_default(
+    own: int, asked: str
+) -> None:
+    memory, listener = Memory(), Listener(Settings(), TrainerMetrics())
+    for at in range(own):
+        memory.take("tv", Feedback(user_id=f"u{at // 5}", item_id="i", timestamp=at))
+    listener.join, listener.shown = True, Falling()  # type: ignore[assignment]
+    body = {"event_id": "e", "user_id": "ann", "item_id": "i", "timestamp": 10**12}
+    taken = record(json.dumps(body | {"scenario": "tv"}).encode(), "ann")
+    listener.take_event(taken, "click", memory, Policies())
+    drifted = {s for s in ("default", "tv") if memory.clock(s, "adapter").drifted}
+    assert drifted == {asked}
 
 
 def test_lists_that_stop_fitting_ask_for_an_adapter_of_their_scenario() -> None:
