@@ -6,11 +6,11 @@ in the list is the reason that is shown. `explained.py` prints it.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from kafka import KafkaConsumer
 
 from consumers import terminal
 from consumers.commands.explained import print_absence, print_list
@@ -18,7 +18,7 @@ from consumers.commands.known_profile import known_profile
 from consumers.commands.likings import Liking, likings
 from consumers.commands.policy_commands import accepted
 from consumers.commands.worded import in_other_words, worded_reasons
-from consumers.kafka_io.topic_reading import Seen, newest, partitions_of, reader
+from consumers.kafka_io.topic_reading import Read, Seen, newest, partitions_of, reader
 from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import Partitions
 from consumers.settings import Settings
@@ -50,6 +50,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     `items` are those of the list, of its evidence and of the user's past, and the one asked about.
     `toplist_key` names whose list it is: the scenario's default list for a user without one.
+    `named_ms` is when the item asked about was named or changed last.
     """
 
     toplist: TopList
@@ -57,6 +58,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile | None
     items: dict[str, Item]
     policy: EffectivePolicy
+    named_ms: int = 0
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,13 +150,17 @@ def look_up(settings: Settings, question: Question, *, seen: Seen | None = None)
         wanted |= {item for entry in toplist.items for item in entry.reason.evidence}
         wanted |= {past.item_id for past in (profile.history if profile else ())}
         wanted |= {question.item_id} if question.item_id else set()
-        items = _items(consumer, topics, wanted, seen)
+        keys = {item_id.encode() for item_id in wanted}
+        places = partitions_of(consumer, topics.items)
+        records = newest(consumer, topics.items, places, keys=keys, seen=seen)
+    asked = records.get((question.item_id or "").encode())
     return Known(
         toplist=toplist,
         toplist_key=own if own.encode() in lists else everyones,
         profile=profile,
-        items=items,
+        items=_items(records),
         policy=policy,
+        named_ms=asked.timestamp if asked else 0,
     )
 
 
@@ -191,7 +197,10 @@ def absences(known: Known, item_id: str) -> list[Finding]:
         findings.append(Finding(kind="unavailable", text="the catalogue says it is not available"))
     findings += _excluded(known, item_id) + _blocked(known, item)
     last = known.toplist.items[-1] if known.toplist.items else None
-    if not findings and last is not None:
+    if not findings and known.named_ms > known.toplist.generated_at:
+        worded = "it was named or changed after the list was made: the next list may show it"
+        findings.append(Finding(kind="newer", text=worded))
+    elif not findings and last is not None:
         worded = f"others scored higher: rank {last.rank} has {last.score:.4g}"
         findings.append(Finding(kind="scored_lower", text=worded))
     waiting = known.toplist.lineage.catalogue_items - known.toplist.lineage.encoded_items
@@ -258,13 +267,9 @@ def _when(past: list[Interaction]) -> str:
     return f" ({newest_one.event_type}, {day})"
 
 
-def _items(
-    consumer: KafkaConsumer, topics: Topics, wanted: set[str], seen: Seen | None
-) -> dict[str, Item]:
-    keys = {item_id.encode() for item_id in wanted}
-    places = partitions_of(consumer, topics.items)
+def _items(records: Mapping[bytes, Read]) -> dict[str, Item]:
     items = {}
-    for key, record in newest(consumer, topics.items, places, keys=keys, seen=seen).items():
+    for key, record in records.items():
         try:
             items[key.decode()] = parse_item(record.value or b"", key=key)
         except InvalidRecord:  # a dead letter; the engine knows the version before, if any

@@ -123,7 +123,8 @@ WHERE = {
 WORDS: dict[str, str] = {
     "list.size": "How many items a list has.",
     "list.min_interval_ms": "At most one list a user in this time; what came meanwhile is shown by "
-    "the next. Raise it when events come faster than lists can be made.",
+    "the next. A list made wrong by a rule, a withdrawal or expiry waits half a minute at most. "
+    "Raise it when events come faster than lists can be made.",
     "list.refresh_s": "No list of a user active in the last day gets older than this, even when "
     "nothing happens to that user. Low values cost capacity.",
     "list.diversity": "0 ranks by score alone; towards 1 the items of a list become unlike one "

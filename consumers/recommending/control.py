@@ -75,6 +75,7 @@ class Control:
         self._replica = replica
         self._verdicts = verdicts
         self.wrong_since_ms = 0  # when a policy was accepted, or an item withdrawn, last
+        self.named_ms = 0  # when an item was named or changed, last
         self._writing: threading.Thread | None = None
         self._text_model: str | None = None
         self._judged_places: set[TopicPartition] = set()
@@ -197,6 +198,7 @@ class Control:
                 return
             item = parse_item(record.value, key=record.key)
             self._replica.put_item(item)
+            self.named_ms = max(self.named_ms, record.timestamp)
             if not item.available:
                 self.wrong_since_ms = max(self.wrong_since_ms, record.timestamp)
         except (InvalidRecord, StateRejected) as error:

@@ -2,7 +2,7 @@
 
     default   `<scenario>/*`, by the owner of partition 0: after a change, at most every 100 ms,
               and long before it expires, since it stands in for lists that have
-    owed      held back by `min_interval_ms`, when that has passed
+    owed      held back by `min_interval_ms`, when that has passed; a wrong one not for so long
     wrong     known to show what is forbidden since
     overdue   older than `refresh_s` or `expires_s`, or made before a rule or the catalogue changed
     stalest   of users active lately, only when nothing else is to be done
@@ -149,13 +149,19 @@ class SpareTime:
     def _may(self, due: Due, now_ms: int) -> bool:
         """Whether `min_interval_ms` allows a list now; one that must wait stays in the queue."""
         listing = due.profile.lists[due.scenario]
-        policy = self._replica.policies.effective(due.scenario).policy
-        if now_ms - listing.generated_at >= policy.toplist.min_interval_ms:
+        allowed_ms = self._allowed_ms(due.scenario, listing.generated_at)
+        if now_ms >= allowed_ms:
             return True
         self._note(due.partition, due.profile)
-        place = Place(due.partition, due.profile.user_id, due.scenario)
-        self._owe(place, listing.generated_at + policy.toplist.min_interval_ms)
+        self._owe(Place(due.partition, due.profile.user_id, due.scenario), allowed_ms)
         return False
+
+    def _allowed_ms(self, scenario: str, generated_ms: int) -> int:
+        """Return from when on the list after one made at `generated_ms` may be made."""
+        wait_ms = self._replica.policies.effective(scenario).policy.toplist.min_interval_ms
+        if generated_ms < self._wrong_before_ms:
+            wait_ms = min(wait_ms, WRONG_WAIT_MS)
+        return generated_ms + wait_ms
 
     def _owe(self, place: Place, due_ms: int) -> None:
         if self._owed_from.get(place) != due_ms:
@@ -218,9 +224,7 @@ class SpareTime:
         for scenario, listing in profile.lists.items():
             place = Place(partition, profile.user_id, scenario)
             if listing.owed:
-                policy = self._replica.policies.effective(scenario).policy
-                due_ms = listing.generated_at + policy.toplist.min_interval_ms
-                self._owe(place, due_ms)
+                self._owe(place, self._allowed_ms(scenario, listing.generated_at))
             if not self._in_order:
                 made = (listing.generated_at, profile.newest_ms)
                 self._noted[place] = max(made, self._noted.get(place, made))
@@ -254,3 +258,5 @@ class SpareTime:
 
 DEFAULT_EVERY_MS = 100
 SWEEP_WAIT_MS = 5
+# A wrong list is to be gone within a minute: its interval takes half of that, the sweep the rest.
+WRONG_WAIT_MS = 30_000

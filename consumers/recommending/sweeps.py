@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from consumers.recommending.spare_time import SpareTime
 from stream_rec.exposure import Exposure
-from stream_rec.ranking.forbidden import Forbidden, last_end
+from stream_rec.ranking.forbidden import Forbidden, wrong_since
 from stream_rec.replica import Replica
 from stream_rec.staleness import Place
 from stream_rec.toplist import DEFAULT_USER
@@ -31,13 +31,17 @@ class Sweeps:
         self._partition_of = partition_of
         self._forbidden = Forbidden()
 
-    def start(self, wrong_since_ms: int, now_ms: int) -> None:
+    def start(self, wrong_since_ms: int, now_ms: int, *, named_ms: int) -> None:
         """Sweep what became wrong while nobody looked.
 
-        `wrong_since_ms` is when the newest policy was accepted or an item withdrawn.
+        `wrong_since_ms` is when the newest policy was accepted or an item withdrawn, `named_ms`
+        when one was named or changed.
         """
-        ended = last_end(self._replica.policies, sorted(self._replica.scenarios), now_ms=now_ms)
-        since_ms = min(now_ms, max(wrong_since_ms, ended))  # a producer's clock may be ahead
+        replica = self._replica
+        ruled_ms = wrong_since(
+            replica, replica.policies, sorted(replica.scenarios), named_ms=named_ms, now_ms=now_ms
+        )
+        since_ms = min(now_ms, max(wrong_since_ms, ruled_ms))  # a producer's clock may be ahead
         self._spare.changed(sweep_ms=since_ms)
         self.look(now_ms)
 

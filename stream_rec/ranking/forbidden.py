@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rec.policy import Pin, Policies
+from stream_rec.policy import Block, Pin, Policies
 from stream_rec.ranking.draft import Shop
 from stream_rec.ranking.rules import CompiledRules, rules_time
 
@@ -68,15 +68,24 @@ class Forbidden:
         return found
 
 
-def last_end(policies: Policies, scenarios: list[str], *, now_ms: int) -> int:
-    """Return when the newest of the ended pins ended, 0 without any: older lists may be wrong."""
-    ends = [
-        rule.until_ms or 0
-        for scenario in scenarios
-        for rule in policies.effective(scenario).policy.rules
-        if isinstance(rule, Pin)
-    ]
-    return max((end for end in ends if end <= now_ms), default=0)
+def wrong_since(
+    shop: Shop, policies: Policies, scenarios: list[str], *, named_ms: int, now_ms: int
+) -> int:
+    """Return before when lists were made that rules may have made wrong since, 0 without any.
+
+    A pin ended, an item grew too old, or the item named last, at `named_ms`, may be one that a rule
+    blocks or pins now: what it was before, nobody knows any more.
+    """
+    moments = [0]
+    ruled_ms = rules_time(shop.statistics.newest_ms or now_ms, now_ms)
+    for scenario in scenarios:
+        rules = policies.effective(scenario).policy.rules
+        moments += [rule.until_ms or 0 for rule in rules if isinstance(rule, Pin)]
+        if any(isinstance(rule, Block | Pin) for rule in rules):
+            moments.append(min(named_ms, now_ms))
+        if (compiled := shop.derived.rules.compiled(rules, shop.catalogue)) is not None:
+            moments.append(compiled.last_aged_ms(now_ms=ruled_ms))
+    return max(moment for moment in moments if moment <= now_ms)
 
 
 def _look(

@@ -82,6 +82,16 @@ class CompiledRules:
         blocked = self.blocks(rows, now_ms=now_ms)
         return [pin for pin, out in zip(alive, blocked, strict=True) if not out]
 
+    def last_aged_ms(self, *, now_ms: int) -> int:
+        """Return when the last of the items that are blocked for their age grew too old, or 0."""
+        last = 0.0
+        for rule in self.timed:
+            if rule.log_factor is None and rule.least_age_ms > -np.inf:
+                rows = np.flatnonzero(rule.mask).astype(np.int32)
+                grown_ms = self.published_ms[rows[self._meant(rule, rows, now_ms)]]
+                last = max(last, (grown_ms + rule.least_age_ms).max(initial=0.0))
+        return int(last) + (last > 0.0)
+
     def _meant(self, rule: Timed, rows: NDArray[np.int32], now_ms: int) -> NDArray[np.bool_]:
         published = self.published_ms[rows]
         ages = now_ms - published

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rec.events import DAY_MS, NOT_CONSUMING
+from stream_rec.item_hash import item_hash
 from stream_rec.policy import Policy
 from stream_rec.profiles.consumed import BLOOM_BITS, SATURATED, Consumed
-from stream_rec.profiles.profile import Profile
-from stream_rec.profiles.signals import weight
+from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.signals import is_negative, weight
 from stream_rec.statistics.item_index import ItemIndex
 
 
@@ -54,6 +55,15 @@ def read_users(items: ItemIndex, requests: Sequence[Request], *, now_ms: int) ->
     return reader.columns()
 
 
+def bars(past: Interaction, policy: Policy, *, now_ms: int) -> bool:
+    """Whether a remembered interaction bars its item: not wanted, or taken within the cooldown."""
+    exclude = policy.toplist.exclude
+    cooling_ms = (exclude.cooldown_days or 0.0) * DAY_MS if exclude.consumed else 0.0
+    if past.consuming and max(0, now_ms - past.timestamp) < cooling_ms:
+        return True
+    return exclude.disliked and is_negative(past, policy.signals)
+
+
 class _Reader:
     """Collects columns, user by user."""
 
@@ -74,9 +84,10 @@ class _Reader:
         """Append the columns of one user."""
         policy, profile = request.policy, request.profile
         exclude, reading = policy.toplist.exclude, policy.profile
-        cooling = exclude.cooldown_days
+        cooling = exclude.cooldown_days if exclude.consumed else None
         if profile is not None:
             self._history(profile, policy)
+            self._bar_unread(profile, policy)
             if exclude.consumed and cooling is None:
                 self._bar(profile.consumed)
             if exclude.disliked:
@@ -109,6 +120,12 @@ class _Reader:
         ]
         self._taken += [past.event_type not in NOT_CONSUMING for past in newest]
         self._time += [past.timestamp for past in newest]
+
+    def _bar_unread(self, profile: Profile, policy: Policy) -> None:
+        """Bar what is remembered beyond the interactions that the policy weighs."""
+        for past in profile.history[: -policy.profile.history]:
+            if bars(past, policy, now_ms=self._now_ms):
+                self._bar(Consumed(item_hash(past.item_id).to_bytes(8, "little")))
 
     def _bar(self, items: Consumed) -> None:
         if items.exact:

@@ -105,7 +105,7 @@ def busy_shop(*, vectors: bool = True) -> Replica:
     return replica
 
 
-def request(profile: Profile | None = None, **patch: Any) -> Request:
+def request(profile: Profile | None = None, /, **patch: Any) -> Request:
     """Return a request under the default policy with a patch laid over it."""
     policy: Policy = policy_of(patch)
     return Request(profile=profile, scenario="default", policy=policy)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stream_rec.items import Item
+from stream_rec.ranking.exclusions import showable
 from stream_rec.ranking.scoring import score
 from stream_rec.ranking.users import Request
 from stream_rec.replica import Replica
@@ -73,6 +74,24 @@ def test_nothing_disliked_unavailable_withdrawn_or_unknown_is_a_candidate() -> N
     found = _candidates(replica, asked)
     assert "novel-5" in found
     assert not found & {"stranger", "novel-2", "novel-3", "novel-4"}
+
+
+@pytest.mark.parametrize("history", [5, 50])
+@pytest.mark.parametrize("event_type", ["click", "skip"])
+def test_a_cooldown_or_a_refusal_holds_for_all_that_is_remembered(
+    history: int, event_type: str
+) -> None:
+    replica = shop(30)
+    past = [happened(item_id, event_type) for item_id in replica.items.ids[:60]]
+    crowd(replica, *[tuple(replica.items.ids)] * 2)
+    asked = request(
+        profile_of(*past),
+        profile={"history": history},
+        list={"exclude": {"cooldown_days": 30}},
+    )
+    assert _candidates(replica, asked) == set(replica.items.ids[60:])
+    rows = np.arange(90, dtype=np.int32)
+    assert showable(replica.catalogue, asked, rows, now_ms=NOW_MS).tolist() == [*(rows >= 60)]
 
 
 def test_a_dislike_long_past_still_bars() -> None:

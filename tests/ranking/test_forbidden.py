@@ -3,7 +3,7 @@ import pytest
 
 from stream_rec.events import DAY_MS
 from stream_rec.items import Item
-from stream_rec.ranking.forbidden import Change, Forbidden, last_end
+from stream_rec.ranking.forbidden import Change, Forbidden, wrong_since
 from stream_rec.ranking.rules import rules_time
 from stream_rec.replica import Replica
 
@@ -32,6 +32,10 @@ class Watch:
 
     def names(self, now_ms: int = NOW_MS) -> list[str]:
         return [self.replica.items.ids[row] for change in self.look(now_ms) for row in change.rows]
+
+    def wrong_since(self, scenario: str = "default", named_ms: int = 0) -> int:
+        replica = self.replica
+        return wrong_since(replica, replica.policies, [scenario], named_ms=named_ms, now_ms=NOW_MS)
 
     def rule(self, *rules: dict[str, object]) -> None:
         self.version += 1
@@ -102,9 +106,33 @@ def test_the_last_end_of_a_pin_is_known_after_a_restart(watch: Watch) -> None:
         *({"do": "pin", "rank": 1, "item_id": f"i{n}", "until": end} for n, end in enumerate(ends)),
         {"do": "pin", "rank": 5, "item_id": "i4"},
     )
-    policies = watch.replica.policies
-    assert last_end(policies, ["default"], now_ms=NOW_MS) == NOW_MS - 2_000
-    assert last_end(policies, ["elsewhere"], now_ms=NOW_MS) == 0
+    assert watch.wrong_since() == NOW_MS - 2_000
+    assert watch.wrong_since("elsewhere") == 0
+
+
+def test_when_the_last_item_grew_too_old_is_known_after_a_restart(watch: Watch) -> None:
+    watch.rule(
+        {"do": "block", "where": {"older_than_days": 3.5}},
+        {"do": "block", "where": {"older_than_days": 1.75, "tag": "loud"}},
+        {"do": "block", "where": {"newer_than_days": 0.5}},
+        {"do": "boost", "factor": 2, "where": {"older_than_days": 0.25}},
+    )
+    assert watch.wrong_since() == NOW_MS - DAY_MS // 2 + 1, "i4 is the newest of 3.5 days"
+    watch.rule({"do": "block", "where": {"older_than_days": 30}})
+    assert watch.wrong_since() == 0
+
+
+def test_an_item_named_last_may_have_made_lists_wrong_where_rules_bar_or_pin(
+    watch: Watch,
+) -> None:
+    for rule, since_ms in (
+        ({"do": "boost", "factor": 2, "where": {"tag": "loud"}}, 0),
+        ({"do": "block", "where": {"tag": "loud"}}, NOW_MS - 50),
+        ({"do": "pin", "rank": 1, "item_id": "i1"}, NOW_MS - 50),
+    ):
+        watch.rule(rule)
+        assert watch.wrong_since(named_ms=NOW_MS - 50) == since_ms
+    assert watch.wrong_since(named_ms=NOW_MS + 50) == NOW_MS, "a producer's clock may be ahead"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stream_rec.events import DAY_MS
+from stream_rec.item_hash import item_hash
 from stream_rec.policy import policy_of
 from stream_rec.profiles.profile import Profile
 from stream_rec.ranking.users import Request, read_users
@@ -60,7 +61,7 @@ def test_consumed_items_are_barred_unless_they_may_come_again() -> None:
         request(past, list={"exclude": {"cooldown_days": 1}}),
         request(past, list={"exclude": {"consumed": False, "cooldown_days": 1}}),
     )
-    assert users.barred.tolist() == [True, False, True, True]
+    assert users.barred.tolist() == [True, False, True, False], "a cooldown is one of `consumed`"
     assert users.repeats.tolist() == [False, True, True, True]
 
 
@@ -74,6 +75,16 @@ def test_a_policy_that_reads_less_history_reads_the_newest() -> None:
     past = profile_of(happened("novel-1"), happened("novel-2"), happened("novel-3"))
     users = _users(_reading(past, {"history": 2}))
     assert users.rows.tolist() == ITEMS.rows(["novel-3", "novel-2"]).tolist()
+
+
+def test_what_a_policy_does_not_weigh_bars_as_long_as_it_is_remembered() -> None:
+    past = [happened("novel-1"), happened("novel-2", "skip"), happened("novel-3")]
+    asked = request(
+        profile_of(*past, until_ms=NOW_MS - DAY_MS),
+        profile={"history": 1},
+        list={"exclude": {"cooldown_days": 1}},
+    )
+    assert _users(asked).hashes.tolist() == [item_hash("novel-2")], "novel-1 is a minute too old"
 
 
 def test_nobody_has_columns_of_length_zero() -> None:

@@ -11,7 +11,7 @@ from stream_rec.events import Event
 from stream_rec.items import Item
 from stream_rec.policy import EffectivePolicy, policy_of
 from stream_rec.profiles.profile import Profile, fold
-from stream_rec.toplist import Lineage, TopList
+from stream_rec.toplist import Lineage, ListedItem, Reason, TopList
 
 NOW_MS = 1_763_790_285_000
 _numbers = itertools.count()
@@ -83,7 +83,7 @@ def test_dead_letters_are_listed_with_their_reasons(installation, stream_rec):
     assert "rating is not a number" in stream_rec("dlq", "list", *installation.options).out
 
 
-def known(policy, *events, **item):
+def known(policy, *events, listed=(), named_ms=0, **item):
     profile = Profile("u")
     for number, event in enumerate(events):
         profile = fold(profile, event, topic=0, offset=number).profile
@@ -103,7 +103,7 @@ def known(policy, *events, **item):
         version=1,
         generated_at=NOW_MS,
         tier="popular",
-        items=(),
+        items=listed,
         lineage=lineage,
     )
     return Known(
@@ -112,6 +112,7 @@ def known(policy, *events, **item):
         profile=profile,
         items={"i": Item(item_id="i", **item)},
         policy=EffectivePolicy(policy=policy_of(policy), version=0),
+        named_ms=named_ms,
     )
 
 
@@ -135,6 +136,23 @@ def test_the_rule_that_blocks_an_item_is_named():
     found = absences(known({"rules": rules}, categories=("Screens",), price=120.0), "i")
     assert [finding.kind for finding in found] == ["blocked"]
     assert found[0].text == "rule 1 blocks it: price_above 100.0"
+
+
+@pytest.mark.parametrize(
+    ("named_ms", "kind", "said"),
+    [
+        (NOW_MS - 1, "scored_lower", "others scored higher: rank 1 has 0.25"),
+        (NOW_MS + 1, "newer", "after the list was made"),
+    ],
+)
+def test_an_item_newer_than_the_list_was_not_compared(named_ms, kind, said):
+    reason = Reason(kind="popular", text="Popular now", evidence=())
+    other = ListedItem(item_id="other", rank=1, score=0.25, sources={}, reason=reason)
+    [found] = absences(known({}, listed=(other,), named_ms=named_ms), "i")
+    assert (found.kind, said in found.text) == (kind, True)
+    blocked = {"rules": [{"do": "block", "where": {"item_id": "i"}}]}
+    [found] = absences(known(blocked, listed=(other,), named_ms=named_ms), "i")
+    assert found.kind == "blocked"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from consumers.kafka_io.wire import encode_profile
 from consumers.recommending.profile_store import ProfileStore, StoredProfile
-from consumers.recommending.spare_time import DEFAULT_EVERY_MS, Bounds, SpareTime
+from consumers.recommending.spare_time import DEFAULT_EVERY_MS, WRONG_WAIT_MS, Bounds, SpareTime
 from stream_rec.events import DAY_MS
 from stream_rec.profiles.profile import Listing, Profile
 from stream_rec.replica import Replica
@@ -201,6 +201,33 @@ def test_wrong_list_that_must_wait_for_its_interval_is_made_when_that_is_over(
     spare.time.changed(sweep_ms=NOW_MS + 20)
     assert spare.due(NOW_MS + 1_000, Bounds(overdue=4)) == ["*"]
     assert spare.due(NOW_MS + 8_000, Bounds(overdue=0)) == ["ann"]
+
+
+@pytest.mark.parametrize("owed", [False, True])
+def test_wrong_list_waits_for_a_long_interval_no_longer_than_the_sweep_allows(
+    spare: Spare, owed: bool
+) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("*", 0, {"list": {"min_interval_ms": 300_000}})
+    spare.commit(spare.keep("ann", made_ms=NOW_MS, owed=owed))
+    spare.time.changed(sweep_ms=NOW_MS + 20)
+    for at_ms in (1_000, 5_000, WRONG_WAIT_MS - 1):
+        assert "ann" not in spare.due(NOW_MS + at_ms, Bounds(overdue=4))
+    assert spare.due(NOW_MS + WRONG_WAIT_MS, Bounds(overdue=0)) == ["ann"]
+    spare.commit(spare.keep("ann", made_ms=NOW_MS + WRONG_WAIT_MS, owed=True))
+    spare.time.changed(sweep_ms=NOW_MS + WRONG_WAIT_MS + 5)
+    at_ms = NOW_MS + 2 * WRONG_WAIT_MS
+    assert "ann" not in spare.due(at_ms - 1, Bounds(overdue=4)), "a change does not start it anew"
+    assert spare.due(at_ms, Bounds(overdue=4)) == ["ann"]
+
+
+def test_owed_list_that_is_not_wrong_waits_for_all_of_its_interval(spare: Spare) -> None:
+    spare.due(NOW_MS, NOTHING)
+    spare.replica.put_policy("*", 0, {"list": {"min_interval_ms": 300_000}})
+    spare.time.changed(sweep_ms=NOW_MS)
+    spare.commit(spare.keep("ann", made_ms=NOW_MS, owed=True))
+    assert "ann" not in spare.due(NOW_MS + 299_999, Bounds(overdue=4))
+    assert "ann" in spare.due(NOW_MS + 300_000, Bounds(overdue=4))
 
 
 def test_sweep_is_never_taken_back(spare: Spare) -> None:

@@ -111,6 +111,17 @@ def test_what_became_wrong_while_no_worker_ran_is_mended_after_the_start(shop: S
     assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
 
 
+def test_an_item_that_a_rule_means_since_no_worker_ran_leaves_after_the_start(shop: Shop) -> None:
+    rules = [{"do": "block", "where": {"category": "Adult"}}]
+    shop.send(shop.topics.policies, "default", {"list": {"size": 9}, "rules": rules})
+    shop.seconds_until(lambda items: len(items) == 9)
+    item = shown(shop)
+    assert shop.stop() == 0
+    shop.send(shop.topics.items, item, {"item_id": item, "title": "x", "categories": ["Adult"]})
+    shop.start()
+    assert shop.seconds_until(lambda items: item not in items) < DEADLINE_S
+
+
 def test_expired_lists_are_made_again_though_nothing_happens(shop: Shop) -> None:
     two_days_ago = time.time_ns() // 1_000_000 - 2 * DAY_MS
     shop.list_after("idle", shop.click("idle", "i1", timestamp=two_days_ago))
