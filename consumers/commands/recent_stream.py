@@ -70,6 +70,7 @@ def recent(settings: Settings, since_s: float) -> Recent:
                 append_ms=at_ms,
                 key=record.key,
                 value=record.value,
+                headers=record.headers,
             )
         )
         next_offset[topic] += 1
