@@ -117,9 +117,9 @@ def test_the_last_of_the_topics_is_replayed_with_the_policy_in_force(
 
 
 def test_a_policy_takes_the_place_of_the_layer_in_force_in_its_scenario(
-    installation, stream_rec, files
+    installation, stream_rec, tmp_path
 ):
-    layer = '{"list": {"diversity": 0.1}}'
+    layer = '{"list": {"size": 6}}'
     ran = stream_rec("policy", "set", layer, "--scenario", "home", *installation.options)
     assert ran.status == 0, ran.err
     for number in range(24):
@@ -131,12 +131,14 @@ def test_a_policy_takes_the_place_of_the_layer_in_force_in_its_scenario(
             "scenario": "home",
         }
         installation.observer.send_all("clicks", [event])
-    policies = ("--policy", "live", "--policy", str(files / "b.json"), "--scenario", "home")
+    shorter = tmp_path / "shorter.json"
+    shorter.write_text('{"list": {"size": 3}}')
+    policies = ("--policy", "live", "--policy", str(shorter), "--scenario", "home")
     ran = stream_rec(
         "replay", "--since", "1h", *policies, "--no-baselines", "--json", *installation.options
     )
     assert ran.status == 0, ran.err
-    assert json.loads(ran.out)["compared"]["b.json"]["lists"] > 0.0
+    assert json.loads(ran.out)["compared"]["shorter.json"]["lists"] > 0.0
 
 
 def test_an_event_whose_envelope_is_in_its_headers_is_replayed(installation):
