@@ -159,7 +159,7 @@ def test_an_event_whose_envelope_is_in_its_headers_is_replayed(installation):
     (mine,) = [arrival for arrival in found.arrivals if arrival.value == body]
     event = event_of_arrival(mine)
     assert event is not None
-    assert event.event_id == "in-headers"
+    assert event.event_id == "shop#in-headers"
 
 
 @pytest.mark.parametrize(
