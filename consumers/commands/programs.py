@@ -162,7 +162,7 @@ def replay(
     scenario: Annotated[
         str | None,
         typer.Option(
-            help="Scenario the policies are for, or * for all; default with --since, else *."
+            help="Scenario of the policies, or * for all: `default` with --since, all on files."
         ),
     ] = None,
     model: Model = None,
