@@ -218,7 +218,7 @@ def looking(
     Raises:
         BrokerUnavailable: nobody answers at the bootstrap servers.
     """
-    with reader(settings) as consumer:
+    with reader(settings, "doctor") as consumer:
         client = admin(settings)
         try:
             look = Look(
