@@ -72,9 +72,9 @@ class Judged:
     users: list[str] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
 
-    def standing(self, event: Event, toplist: TopList) -> None:
+    def standing(self, event: Event, toplist: TopList | None) -> None:
         """Score one event by the list that stood."""
-        self.gains.append(gain({event.user_id: toplist}, event))
+        self.gains.append(gain(toplist, event))
         self.users.append(event.user_id)
         self.new.append(event.item_id not in self._taken)
 

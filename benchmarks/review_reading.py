@@ -38,7 +38,7 @@ from stream_rec.profiles.profile import Understood
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.profiles.review_head import ReviewHead
 from stream_rec.profiles.sentiment import Sentiment
-from stream_rec.replay import Options, Replay, batches, gain
+from stream_rec.replay import Options, Replay, batches, gain, list_of
 from stream_rec.step import Arrival
 
 STREAMS = ("amazon_musical5", "steam_au")
@@ -151,7 +151,7 @@ def _replayed(run: Replay, read: Read, refined: dict[int, float]) -> float:
             event = read.events[number]
             pair = (event.user_id, event.item_id)
             if number >= run.options.warm_up * len(read.arrivals) and pair not in consumed:
-                gains.append(gain(run.newest, event))
+                gains.append(gain(list_of(run.newest, event), event))
             consumed.add(pair)
         run.take(batch, now_ms)
         later = [_refinement(read, number, refined[number]) for number in numbers

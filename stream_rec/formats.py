@@ -195,6 +195,14 @@ FORMATS: Mapping[str, Format] = {
         constant="consumers.encoding.reader_state:ReaderState.format",
         remedy="start that version or a newer one again, or remove the file: it is learned anew",
     ),
+    "memory": Format(
+        title="what the trainer remembers",
+        place="DIR/trainer-N/memory",
+        encoding="msgpack",
+        changes=("feedback, clocks, erasures and pupils, with the offsets read up to",),
+        constant="consumers.training.memory:FORMAT",
+        remedy="start that version or a newer one again, or remove the file: the log is read anew",
+    ),
     "audit": Format(
         title="a line of the audit",
         place="audit",

@@ -57,13 +57,17 @@ class Standing:
     def __post_init__(self) -> None:
         self._exposure = Exposure(self.replica.items, most_lists=1)
 
-    def __call__(self, event: Event, toplist: TopList) -> None:
-        """Note the list that an event is scored by."""
-        items = tuple(item.item_id for item in toplist.items[:CUT])
+    def __call__(self, event: Event, toplist: TopList | None) -> None:
+        """Note the list that an event is scored by; None shows nothing."""
+        items: tuple[str, ...] = ()
+        events = 0
+        if toplist is not None:
+            items = tuple(item.item_id for item in toplist.items[:CUT])
+            if toplist.user_id != DEFAULT_USER:
+                events = toplist.lineage.events_applied
         counts = self.replica.statistics.counts
         if len(self.lists) % HEAD_EVERY == 0:
             self._exposure.look_for_head(counts)
-        events = 0 if toplist.user_id == DEFAULT_USER else toplist.lineage.events_applied
         self._exposure.show([Shown(event.user_id, event.scenario, items, events)], counts)
         self.lists.append(items)
 

@@ -1,7 +1,8 @@
 """The same step over a recorded stream, without a broker: prequential metrics and a digest.
 
-Test-then-train: an event is first scored against the newest list published for its user, the
-default list for a user never seen, and only then folded. Same files, same seed, same digest.
+Test-then-train: an event is first scored against the newest list published for its user in its
+scenario, for a user without one the default list there, and only then folded. Same files, same
+seed, same digest.
 """
 
 from collections import defaultdict
@@ -42,7 +43,10 @@ class Options:
     repeats: bool = False
     examples: int = 64
     seed: int = 0
-    scenario: str = "default"
+
+
+Newest = dict[tuple[str, str], TopList]
+"""The newest lists by scenario and user."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class Replay:
     def __init__(self, replica: Replica, options: Options) -> None:
         self.replica, self.options = replica, options
         self.profiles: dict[str, Profile] = {}
-        self.newest: dict[str, TopList] = {}
+        self.newest: Newest = {}
         self.ledgers: dict[int, Ledger] = {}
         self.marks: dict[str, Marker] = {}
         self.outcomes: dict[str, int] = defaultdict(int)
@@ -101,7 +105,7 @@ class Replay:
         return mark is not None and event.timestamp <= mark.timestamp
 
     def take(self, batch: Sequence[Arrival], now_ms: int) -> None:
-        """Fold one batch, publish what it touched, the default list and what spare time allows."""
+        """Fold one batch, publish what it touched, the default lists and what spare time allows."""
         context = Context(
             worker="replay",
             now_ms=now_ms,
@@ -121,15 +125,16 @@ class Replay:
         self.publish(places, now_ms)
 
     def publish(self, places: Iterable[Place], now_ms: int) -> None:
-        """Make the default list and the lists of some users again."""
-        nobody = Place(0, DEFAULT_USER, self.options.scenario)
+        """Make the default list of every scenario and the lists of some users again."""
+        scenarios = sorted(self.replica.scenarios)
+        defaults = [Place(0, DEFAULT_USER, scenario) for scenario in scenarios]
         due = [
             Due(
                 partition=0,
                 profile=self.profiles.get(place.user_id) or Profile(place.user_id),
                 scenario=place.scenario,
             )
-            for place in (nobody, *places)
+            for place in (*defaults, *places)
         ]
         made = publish(self.replica, due, self.ledgers, now_ms=now_ms, rng=self._rng)
         self._keep(made.profiles.values(), [toplist for _, toplist in made.lists])
@@ -141,8 +146,8 @@ class Replay:
     def _forget(self, user_id: str, erased: Erased) -> None:
         self.marks[user_id] = erased.marker
         self.profiles.pop(user_id, None)
-        self.newest.pop(user_id, None)
         for scenario in erased.scenarios:
+            self.newest.pop((scenario, user_id), None)
             self._staleness.forget(Place(0, user_id, scenario))
         self._digest.update(msgspec.json.encode((user_id, erased.marker)))
 
@@ -150,7 +155,7 @@ class Replay:
         for profile in profiles:
             self.profiles[profile.user_id] = profile
         for toplist in lists:
-            self.newest[toplist.user_id] = toplist
+            self.newest[toplist.scenario, toplist.user_id] = toplist
             self._digest.update(msgspec.json.encode(toplist))
             self.shown.update(item.item_id for item in toplist.items)
             if toplist.user_id != DEFAULT_USER:
@@ -168,7 +173,7 @@ def replay(
     options: Options,
     *,
     progress: Callable[[int], None] = lambda done: None,
-    standing: Callable[[Event, TopList], None] = lambda event, toplist: None,
+    standing: Callable[[Event, TopList | None], None] = lambda event, toplist: None,
 ) -> Report:
     """Run a recorded stream through the engine and score every list before its event.
 
@@ -177,7 +182,7 @@ def replay(
         arrivals: The whole stream, in time order.
         options: How to run and score.
         progress: Called with the number of events done, once a batch.
-        standing: Called with each scored event and the list that it is scored by.
+        standing: Called with each scored event and the list that it is scored by, if there is one.
     """
     run = Replay(replica, options)
     scores, segments = Scores(), defaultdict[str, list[bool]](list)
@@ -193,8 +198,9 @@ def replay(
                 continue
             known = event.item_id in consumed[event.user_id]
             if number >= first_scored and (options.repeats or not known):
-                scores.gains.append(gain(run.newest, event))
-                standing(event, list_of(run.newest, event))
+                toplist = list_of(run.newest, event)
+                scores.gains.append(gain(toplist, event))
+                standing(event, toplist)
                 segments["new item"].append(event.item_id not in seen)
                 segments["new user"].append(event.user_id not in run.profiles)
             consumed[event.user_id].add(event.item_id)
@@ -222,17 +228,21 @@ def batches(arrivals: Sequence[Arrival], size: int) -> Iterator[list[Arrival]]:
         yield batch
 
 
-def gain(newest: dict[str, TopList], event: Event) -> float:
-    """Return 1 / log2(rank + 1) of the event's item in its user's newest list, 0 outside of ten."""
-    for item in list_of(newest, event).items[:CUT]:
+def gain(toplist: TopList | None, event: Event) -> float:
+    """Return 1 / log2(rank + 1) of the event's item in a list, 0 outside of ten or without one."""
+    for item in toplist.items[:CUT] if toplist else ():
         if item.item_id == event.item_id:
             return float(1.0 / np.log2(item.rank + 1))
     return 0.0
 
 
-def list_of(newest: dict[str, TopList], event: Event) -> TopList:
-    """Return the list that stands for an event's user: the default one for a user never seen."""
-    return newest.get(event.user_id) or newest[DEFAULT_USER]
+def list_of(newest: Newest, event: Event) -> TopList | None:
+    """Return what stands in the event's scenario: the user's list, else the default one.
+
+    None where the scenario is new: nothing was published there.
+    """
+    own, everybody = (event.scenario, event.user_id), (event.scenario, DEFAULT_USER)
+    return newest.get(own) or newest.get(everybody)
 
 
 def _parsed(batch: Sequence[Arrival]) -> Iterator[Event | None]:

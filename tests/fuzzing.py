@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from consumers.commands.policy_commands import audit_line
 from consumers.kafka_io import wire
+from consumers.recommending.adapters import Trial
 from consumers.recommending.learners import UNUSABLE
+from consumers.recommending.shadowing import Shadowing, Word
+from consumers.recommending.verdicts import Audit
+from consumers.training.shown import Shown
 from stream_rec.adapters.life import AdapterVersion, LivePointer, decode_adapter, encode_adapter
+from stream_rec.adapters.shadow import Evidence, gather
 from stream_rec.aliases.families import FORMATS
 from stream_rec.erasure import Marker, parse_erasure
 from stream_rec.errors import (
@@ -34,10 +42,12 @@ from stream_rec.events import Event, parse_event, parse_events
 from stream_rec.items import item_text, parse_item
 from stream_rec.ledger import Ledger
 from stream_rec.policy import Policies, parse_policy
-from stream_rec.profiles.profile import Listing, Profile, fold
+from stream_rec.profiles.profile import Listing, Profile, Understood, fold
+from stream_rec.profiles.refinement import Refinement, refined
 from stream_rec.profiles.sentiment import Sentiment
 from stream_rec.ranking.exploration import Exploration
 from stream_rec.ranking.reranker import Reranker
+from stream_rec.replica import Replica
 from stream_rec.statistics.facts import Facts, FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
@@ -204,6 +214,41 @@ def _adapter(value: bytes) -> object:
     return decode_adapter(b"default/live" if b"previous" in value else b"default/5", value)
 
 
+def _refinement(value: bytes) -> object:
+    return refined(Profile("u1"), wire.decode_refinement(value))
+
+
+def _shown(value: bytes) -> object:
+    """As the trainer reads published lists: what is torn stands for no list."""
+    lists = Shown()
+    lists.take_list(SimpleNamespace(key=b"default/u1", value=value))
+    event = Event(event_id="e1", event_type="click", user_id="u1", item_id="i9", timestamp=7)
+    return _or_passed_over(lists.take_event(event, 1 << 63)[0] != "no list")
+
+
+def _evidence(value: bytes) -> object:
+    """As a recommender reads what the others found out about an adapter."""
+    adapters: Any = None  # asked for trials alone, of which one is named here
+    words = Shadowing(Replica(), adapters, adapters, "rerankers", 0)
+    record = SimpleNamespace(key=b"shadow/default/5/1", value=value)
+    assert words.take(record)
+    trial = Trial(kind="shadow", scenario="default", version=5, against=0, since=7)
+    return _or_passed_over(words.merged(trial).events)
+
+
+def _audit(value: bytes) -> object:
+    line = audit_line(value)
+    return _or_passed_over(line is not None and msgspec.to_builtins(line))
+
+
+def _or_passed_over(found: object) -> object:
+    """Return what was made of a value; where nothing was, say so as other decoders do."""
+    if not found:
+        msg = "passed over"
+        raise StateRejected(msg)
+    return found
+
+
 def _statistics(value: bytes) -> object:
     return Statistics.from_bytes(value, ItemIndex())
 
@@ -252,6 +297,31 @@ def _adapter_seeds() -> list[bytes]:
         scenario="default", version=5, previous=4, changed_at=2, reason="promoted"
     )
     return [encode_adapter(version), encode_adapter(pointer)]
+
+
+def _refinement_seeds() -> list[bytes]:
+    understood = Understood(rating=2.0, aspects=(("fan", -0.5),), tags=("monitor",))
+    made = Refinement(
+        user_id="u1", item_id="i9", offset=3, text_version=0, sentiment=-0.5, understood=understood
+    )
+    return [wire.encode_refinement(made)]
+
+
+def _shown_seeds() -> list[bytes]:
+    return [json.dumps({"generated_at": 1, "items": [{"item_id": "i9", "rank": 1}]}).encode()]
+
+
+def _evidence_seeds() -> list[bytes]:
+    gathered = gather(Evidence(), [0.5, -0.25])
+    return [msgspec.json.encode(Word(against=0, since=7, evidence=gathered))]
+
+
+def _audit_seeds() -> list[bytes]:
+    line = Audit(
+        at=7, kind="policy", scenario="default", verdict="accepted", offset=3, by="ann",
+        patch=POLICY,
+    )  # fmt: skip
+    return [msgspec.json.encode(line)]
 
 
 def _json(*records: dict[str, Any]) -> Callable[[], list[bytes]]:
@@ -306,5 +376,11 @@ DECODERS = (
     Decoder(name="exploration", decode=Exploration.from_bytes, errors=STATE, share=0.5,
             seeds=lambda: [Exploration().to_bytes()]),
     Decoder(name="adapters", decode=_adapter, seeds=_adapter_seeds, errors=STATE),
+    Decoder(name="refinements", decode=_refinement, seeds=_refinement_seeds,
+            errors=(*STATE, ConfigurationError)),
+    Decoder(name="lists that were shown", decode=_shown, seeds=_shown_seeds, errors=STATE),
+    Decoder(name="evidence on adapters", decode=_evidence, seeds=_evidence_seeds, errors=STATE,
+            share=0.5),
+    Decoder(name="audit", decode=_audit, seeds=_audit_seeds, errors=STATE),
 )  # fmt: skip
 WHOLE_BODIES = tuple(body for body in BODIES.values() if body is not None)

@@ -6,16 +6,19 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stream_rec.events import Event
 from stream_rec.items import item_of
 from stream_rec.replay import Options, Report, batches, event_of_arrival, replay
 from stream_rec.replica import Replica
 from stream_rec.simulation.shop import Shop
 from stream_rec.step import Arrival
+from stream_rec.toplist import TopList
 
 EVENTS, START_MS = 600, 1_763_000_000_000
 OPTIONS = Options(batch=16, seed=3)
@@ -138,7 +141,54 @@ def test_records_that_cannot_be_used_are_counted_and_scored_by_nobody() -> None:
     assert report.events == 200
 
 
-def replace_value(arrival: Arrival, value: bytes) -> Arrival:
+def in_turn(*scenarios: str) -> list[Arrival]:
+    """The shop's events, each in another scenario than the one before it."""
+    return [
+        replace_value(arrival, json.dumps(json.loads(arrival.value or b"") | {"scenario": name}))
+        for arrival, name in zip(arrivals(), cycle(scenarios), strict=False)
+    ]
+
+
+def test_an_event_is_scored_by_a_list_of_its_own_scenario() -> None:
+    seen: list[tuple[str, TopList | None]] = []
+    replica = Replica()
+    for record in shop().catalogue(START_MS):
+        replica.put_item(item_of(record))
+    replay(
+        replica,
+        in_turn("default", "home"),
+        replace(OPTIONS, warm_up=0.0),
+        standing=lambda event, toplist: seen.append((event.scenario, toplist)),
+    )
+    # Until its first event is folded a scenario has no list at all.
+    assert {name for name, toplist in seen if toplist is None} == {"home"}
+    found = {(name, toplist.scenario) for name, toplist in seen if toplist is not None}
+    assert found == {("default", "default"), ("home", "home")}
+    new = {(name, toplist.user_id == "*") for name, toplist in seen if toplist is not None}
+    assert new == {(name, default) for name in ("default", "home") for default in (True, False)}
+
+
+def test_a_policy_of_one_scenario_leaves_the_lists_of_another_alone() -> None:
+    def lists(patch: dict[str, object]) -> dict[str, list[tuple[str, ...]]]:
+        found: dict[str, list[tuple[str, ...]]] = {"default": [], "home": []}
+
+        def note(event: Event, toplist: TopList | None) -> None:
+            found[event.scenario].append(tuple(x.item_id for x in toplist.items) if toplist else ())
+
+        replica = Replica()
+        for record in shop().catalogue(START_MS):
+            replica.put_item(item_of(record))
+        replica.put_policy("home", 0, patch)
+        replay(replica, in_turn("default", "home"), OPTIONS, standing=note)
+        return found
+
+    plain, longer = lists({}), lists({"list": {"size": 20}})
+    assert plain["default"] == longer["default"]
+    assert {len(items) for items in plain["home"]} == {10}
+    assert {len(items) for items in longer["home"]} == {20}
+
+
+def replace_value(arrival: Arrival, value: bytes | str) -> Arrival:
     return Arrival(
         kind=arrival.kind,
         topic=arrival.topic,
@@ -146,7 +196,7 @@ def replace_value(arrival: Arrival, value: bytes) -> Arrival:
         offset=arrival.offset,
         append_ms=None,
         key=arrival.key,
-        value=value,
+        value=value.encode() if isinstance(value, str) else value,
     )
 
 

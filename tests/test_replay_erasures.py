@@ -74,7 +74,7 @@ def test_a_replay_forgets_profile_list_and_what_was_to_be_refreshed(tmp_path: Pa
     for record in records:
         going.take([record], FIRST_MS)
     assert set(going.profiles) == {"*", "b"}
-    assert set(going.newest) == {"*", "b"}
+    assert set(going.newest) == {("default", "*"), ("default", "b")}
     assert going.marks["a"].timestamp == FIRST_MS + 100_000
 
 

@@ -23,9 +23,9 @@ from consumers import terminal
 from consumers.kafka_io.access import denied
 from consumers.kafka_io.clients import plain_producer
 from consumers.kafka_io.policy_history import is_history
-from consumers.kafka_io.topic_reading import Read, newest, partitions_of, read, reader
+from consumers.kafka_io.topic_reading import newest, partitions_of, read, reader
 from consumers.kafka_io.topics import Topics
-from consumers.kafka_io.wire import decode_accepted_policy
+from consumers.kafka_io.wire import TORN, decode_accepted_policy
 from consumers.recommending.verdicts import BY_HEADER, Audit
 from consumers.settings import Settings
 from stream_rec.errors import BrokerUnavailable, ConfigurationError, InvalidPolicy, StreamRecError
@@ -161,7 +161,7 @@ def audited(settings: Settings) -> list[Audit]:
         for topic in (topics.audit, topics.accepted_policies):
             for record in read(consumer, topic, partitions_of(consumer, topic)):
                 if topic == topics.audit or is_history(record.key):
-                    line = _audit(record)
+                    line = audit_line(record.value)
                     if line is not None and line.kind == "policy":
                         found[line.offset] = line
     return [found[offset] for offset in sorted(found)]
@@ -207,7 +207,7 @@ def publish(
         while time.monotonic() < until:
             for record in read(consumer, topics.audit, [0], start=start):
                 start = record.offset + 1
-                line = _audit(record)
+                line = audit_line(record.value)
                 if line is not None and line.kind == "policy" and line.offset == offset:
                     return line
             time.sleep(0.05)
@@ -218,10 +218,11 @@ def publish(
     raise VerdictMissing(msg)
 
 
-def _audit(record: Read) -> Audit | None:
-    with suppress(msgspec.DecodeError):
-        return msgspec.json.decode(record.value or b"", type=Audit)
-    return None  # a line of a later version
+def audit_line(value: bytes | None) -> Audit | None:
+    """Read a line of the audit; None where it is torn, or of a later version."""
+    with suppress(*TORN):
+        return msgspec.json.decode(value or b"", type=Audit)
+    return None
 
 
 def _read_source(source: str) -> bytes | None:

@@ -47,7 +47,8 @@ def rights(
     program: Annotated[
         str,
         typer.Argument(
-            help="topics, recommender, encoder, trainer, operator, dlq, producer or reader."
+            help="topics, recommender, encoder, trainer, operator, analyst, doctor, dlq, producer "
+            "or reader."
         ),
     ],
     *,

@@ -159,6 +159,12 @@ def replay(
             "by side.",
         ),
     ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="Scenario of the policies, or * for all: `default` with --since, all on files."
+        ),
+    ] = None,
     model: Model = None,
     device: Device = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
@@ -179,7 +185,8 @@ def replay(
     """Run the same engine over recorded events: quality per segment, deterministic digest.
 
     Over files it needs no broker; with --since it reads the last of the topics, which it leaves as
-    they are. Two policies are compared side by side before either is published.
+    they are. Two policies are compared side by side before either is published; each is tried as
+    `policy set --scenario` would set it.
     """
     one_blas_thread()
     from consumers.commands.extras import wants_language_model
@@ -195,6 +202,7 @@ def replay(
         erasures=erasures,
         limit=limit,
         policies=policy_file or (),
+        scenario=scenario or ("*" if since is None else "default"),
         model=(model or "minilm") if wants_language_model(text) else None,
         device=device or "auto",
         baselines=baselines,

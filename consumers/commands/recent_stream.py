@@ -48,7 +48,7 @@ def recent(settings: Settings, since_s: float) -> Recent:
     topics = Topics(settings.prefix)
     since_ms = int((time.time() - since_s) * 1000)
     kinds: dict[str, Kind] = {topics.clicks: "click", topics.reviews: "review"}
-    with reader(settings) as consumer, terminal.busy("reading the topics"):
+    with reader(settings, "analyst") as consumer, terminal.busy("reading the topics"):
         found = [
             (record.timestamp, topic, record)
             for topic in kinds
@@ -70,6 +70,7 @@ def recent(settings: Settings, since_s: float) -> Recent:
                 append_ms=at_ms,
                 key=record.key,
                 value=record.value,
+                headers=record.headers,
             )
         )
         next_offset[topic] += 1

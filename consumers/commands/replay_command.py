@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers import terminal
+from consumers.commands.policy_commands import check_scenario
 from consumers.commands.recent_stream import recent
 from consumers.commands.replay_results import Segments, show
 from consumers.processes.broker_jars import default_cache_dir
@@ -20,7 +21,7 @@ from stream_rec import recorded
 from stream_rec.baselines import Baselines, gain
 from stream_rec.errors import ConfigurationError
 from stream_rec.items import Item, item_text, text_hash
-from stream_rec.policy import Policies, laid_over, parse_policy
+from stream_rec.policy import Policies, parse_policy
 from stream_rec.policy_comparison import Standing
 from stream_rec.replay import Options, Report, erasures_in, event_of_arrival, replay
 from stream_rec.replica import Replica
@@ -35,7 +36,7 @@ class ReplayPlan:
     """What to replay: files, or the last `since_s` seconds of the topics that `settings` name.
 
     `policies` are files, or LIVE for what is in force, one run each; none means LIVE for topics,
-    else the defaults.
+    else the defaults. A file takes the place of the layer of `scenario`, as if it were set.
 
     `model` None leaves the language model out.
     """
@@ -47,6 +48,7 @@ class ReplayPlan:
     erasures: Path | None = None
     limit: int | None = None
     policies: Sequence[Path] = ()
+    scenario: str = "*"
     model: str | None = "minilm"
     device: str = "auto"
     baselines: bool = True
@@ -70,7 +72,7 @@ def run(plan: ReplayPlan, *, as_json: bool = False) -> None:
     lists: dict[str, Standing] = {}
     for name, patch in patches.items():
         with terminal.progress_bar(f"replaying, {name}, events") as advance:
-            replica = _replica(stream, patch)
+            replica = _replica(stream, plan.scenario, patch)
             lists[name] = Standing(replica)
             reports[name] = replay(
                 replica,
@@ -117,38 +119,38 @@ def _stream(plan: ReplayPlan) -> Stream:
     return Stream(items=items, arrivals=arrivals, vectors=vectors, policies=Policies())
 
 
-def _patches(plan: ReplayPlan) -> dict[str, dict[str, object]]:
-    """Return the policy layer of each run by a name of its own; LIVE adds none."""
+def _patches(plan: ReplayPlan) -> dict[str, dict[str, object] | None]:
+    """Return the policy layer of each run by a name of its own; None changes nothing."""
+    check_scenario(plan.scenario)
     if not plan.policies:
-        return {LIVE if plan.since_s is not None else "stream-rec": {}}
-    patches: dict[str, dict[str, object]] = {}
+        return {LIVE if plan.since_s is not None else "stream-rec": None}
+    patches: dict[str, dict[str, object] | None] = {}
     for file in plan.policies:
         live = str(file) == LIVE
         if live and plan.since_s is None:
             msg = f"--policy {LIVE} means the policy in force: use it with --since"
             raise ConfigurationError(msg)
         name = file.name if file.name not in patches else str(file)
-        patches[name] = {} if live else parse_policy(_read(file))
+        patches[name] = None if live else parse_policy(_read(file))
     if len(patches) < len(plan.policies):
         msg = "the same policy is named twice"
         raise ConfigurationError(msg)
     return patches
 
 
-def _replica(stream: Stream, patch: dict[str, object]) -> Replica:
-    """Return a replica with the catalogue, and a layer of policy over those in force."""
+def _replica(stream: Stream, scenario: str, patch: dict[str, object] | None) -> Replica:
+    """Return a replica with the catalogue and the policies in force, one scenario's replaced."""
     replica = Replica()
     for item in stream.items:
         replica.put_item(item)
         if (text := item_text(item)) in stream.vectors:
             replica.put_text_vector(item.item_id, text_hash(text), stream.vectors[text])
     layers = stream.policies.layers()
-    for scenario, (layer, offset) in layers.items():
-        replica.put_policy(scenario, offset, layer)
-    if patch:
-        scenario = "default" if "default" in layers else "*"
-        below, offset = layers.get(scenario, ({}, -1))
-        replica.put_policy(scenario, offset + 1, laid_over(below, patch))
+    for name, (layer, offset) in layers.items():
+        replica.put_policy(name, offset, layer)
+    if patch is not None:
+        newest = max((offset for _, offset in layers.values()), default=-1)
+        replica.put_policy(scenario, newest + 1, patch)
     return replica
 
 

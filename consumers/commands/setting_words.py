@@ -1,6 +1,7 @@
 """What each setting of a process means, for the page of all options; a test holds both together.
 
-Most settings are options too; every one is read from `STREAM_REC_<NAME>`.
+Most settings are options too; every one is read from `STREAM_REC_<NAME>`. What is read from the
+environment alone, and is no setting of a program, stands apart.
 """
 
 WORDS: dict[str, str] = {
@@ -31,4 +32,10 @@ WORDS: dict[str, str] = {
     "ssl_keyfile": "Its key.",
     "ssl_password": "What the key is locked with.",
     "ssl_check_hostname": "Whether a broker's certificate must name its host.",
+}
+
+ALONE: dict[str, str] = {
+    "cache_dir": "Folder of downloads and of what replays have encoded; `~/.cache/stream-rec`.",
+    "trainer_threads": "Threads of a training round; half of the cores unless set.",
+    "crash_at": "`POINT[:N]`: kill this process at its N-th passage; for tests of recovery only.",
 }

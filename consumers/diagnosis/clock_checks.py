@@ -2,6 +2,8 @@
 
 The broker's clock shows in the append times that it stamps. A record that came between the two
 looks was appended between them, so it tells both that the broker is ahead and that it is behind.
+Where producers stamp, their stamps and the times of their events are of one clock: it is compared
+with this machine's, and only one that is ahead can be told.
 """
 
 from collections.abc import Iterator
@@ -71,6 +73,28 @@ def producers_clocks_agree(look: Look) -> Iterator[Finding]:
             )
             mend = "nothing, if an old log is being replayed; else send events as they happen"
             yield note("old_events", topic, text, mend)
+
+
+def producers_stamps_are_past(look: Look) -> Iterator[Finding]:
+    """Compare the stamps of producers, where these count, with this machine's clock."""
+    for topic in look.sources:
+        if look.configs.get(topic, {}).get(STAMP) != "CreateTime":
+            continue
+        records = look.newest(topic)
+        now_ms = look.now_ms()
+        ahead = [record.append_ms - now_ms for record in records]
+        ahead = [skew for skew in ahead if skew > 1000 * look.bounds.ahead_s]
+        if ahead:
+            text = (
+                f"{len(ahead)} of the newest {len(records)} records have a stamp up to "
+                f"{max(ahead) / 60_000:.0f} min from now: a producer's clock is ahead, and its "
+                "events count as newer than all others"
+            )
+            mend = (
+                "set the producers' clocks; one that is behind looks like old events, which only "
+                f"stamps of the broker tell apart ({STAMP}=LogAppendTime)"
+            )
+            yield wrong("producer_ahead", topic, text, mend)
 
 
 def _came_between(look: Look, topic: str) -> list[Sampled]:

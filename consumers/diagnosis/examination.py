@@ -41,6 +41,7 @@ CHECKS: Mapping[str, Check] = {
     "catalogue": catalogue_checks.events_name_known_items,
     "clocks": clock_checks.clocks_agree,
     "producers' clocks": clock_checks.producers_clocks_agree,
+    "producers' stamps": clock_checks.producers_stamps_are_past,
     "transactions": transaction_checks.transactions_end,
     "recommenders": group_checks.group_gets_on,
     "encoder": encoding_checks.texts_get_vectors,

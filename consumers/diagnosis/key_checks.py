@@ -1,4 +1,4 @@
-"""Do events carry their user as the key, in the partition where the engine looks for that user?"""
+"""Do events and erasures carry their user as the key, in the partition where that user's are?"""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,13 @@ from consumers.diagnosis.finding import Finding, note, wrong
 from consumers.diagnosis.look import Look, Sampled
 from consumers.diagnosis.partitioners import default_partition, is_scattered, suspect
 from consumers.diagnosis.sampled_events import events_in
+from stream_rec.erasure import parse_erasure
 from stream_rec.errors import InvalidRecord
 
 
 def keys_are_users(look: Look) -> Iterator[Finding]:
-    """Read the newest events as the engine reads them, but for their partition."""
-    for topic in look.sources:
+    """Read the newest records as the engine reads them, but for their partition."""
+    for topic in look.keyed:
         records = look.newest(topic)
         reasons: dict[str, int] = {}
         for record in records:
@@ -22,7 +23,7 @@ def keys_are_users(look: Look) -> Iterator[Finding]:
             continue
         often = max(reasons, key=lambda reason: reasons[reason])
         text = (
-            f"{bad} of the newest {len(records)} events cannot be used; most often: {often} "
+            f"{bad} of the newest {len(records)} records cannot be used; most often: {often} "
             f"({reasons[often]})"
         )
         mend = "`stream-rec dlq list` shows them; mend the producer, then retry them"
@@ -31,8 +32,8 @@ def keys_are_users(look: Look) -> Iterator[Finding]:
 
 
 def keys_are_in_their_partitions(look: Look) -> Iterator[Finding]:
-    """Compare where the newest events are with where Kafka's default partitioner puts them."""
-    for topic in look.sources:
+    """Compare where the newest records are with where Kafka's default partitioner puts them."""
+    for topic in look.keyed:
         count = look.counts[topic]
         placed = [
             (record.key, record.partition)
@@ -64,7 +65,10 @@ def keys_are_in_their_partitions(look: Look) -> Iterator[Finding]:
 def _refusal(look: Look, topic: str, record: Sampled) -> str | None:
     """Return why the engine would refuse a record."""
     try:
-        events_in(look, topic, record)
+        if topic == look.topics.erasures:
+            parse_erasure(record.value, key=record.key, append_ms=record.append_ms)
+        else:
+            events_in(look, topic, record)
     except InvalidRecord as error:
         return error.reason
     return None

@@ -118,6 +118,11 @@ class Look:
         """The event topics that exist."""
         return [name for name in (self.topics.clicks, self.topics.reviews) if name in self.counts]
 
+    @property
+    def keyed(self) -> list[str]:
+        """The topics that exist of records by user that producers send."""
+        return [*self.sources, *({self.topics.erasures} & self.counts.keys())]
+
     def places(self, names: Collection[str]) -> list[TopicPartition]:
         """Return the partitions of those of `names` that exist."""
         return [
@@ -213,7 +218,7 @@ def looking(
     Raises:
         BrokerUnavailable: nobody answers at the bootstrap servers.
     """
-    with reader(settings) as consumer:
+    with reader(settings, "doctor") as consumer:
         client = admin(settings)
         try:
             look = Look(

@@ -108,6 +108,25 @@ def _operator(_: Settings, topics: Topics) -> tuple[Right, ...]:
     )
 
 
+def _analyst(_: Settings, topics: Topics) -> tuple[Right, ...]:
+    events = (topics.clicks, topics.reviews, topics.erasures)
+    return _on(("Read",), (*events, topics.items, topics.vectors, topics.accepted_policies))
+
+
+def _doctor(settings: Settings, _: Topics) -> tuple[Right, ...]:
+    """Whose transaction holds up a topic is told only to who may read it: so all are read."""
+    return (
+        _all_of(settings, "Describe", "DescribeConfigs", "Read"),
+        Right(kind="group", name=settings.group_id, operations=("Describe",)),
+        Right(
+            kind="transactional-id",
+            name=f"{settings.prefix}-",
+            operations=("Describe",),
+            prefixed=True,
+        ),
+    )
+
+
 def _dlq(settings: Settings, topics: Topics) -> tuple[Right, ...]:
     return (
         *_on(("Read", "Write", "Delete"), _letters(topics)),
@@ -153,6 +172,8 @@ PROGRAMS: Mapping[str, Callable[[Settings, Topics], tuple[Right, ...]]] = {
     "encoder": _encoder,
     "trainer": _trainer,
     "operator": _operator,
+    "analyst": _analyst,
+    "doctor": _doctor,
     "dlq": _dlq,
     "producer": _producer,
     "reader": _reader,

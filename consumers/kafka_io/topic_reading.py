@@ -35,8 +35,8 @@ class Read:
 
 
 @contextmanager
-def reader(settings: Settings) -> Iterator[KafkaConsumer]:
-    """Open a consumer outside every group, and close it.
+def reader(settings: Settings, program: str = "operator") -> Iterator[KafkaConsumer]:
+    """Open a consumer outside every group, and close it; `program` is whose rights it needs.
 
     Raises:
         BrokerUnavailable: nobody answers at the bootstrap servers.
@@ -49,7 +49,7 @@ def reader(settings: Settings) -> Iterator[KafkaConsumer]:
         msg = f"no broker answers at {settings.bootstrap_servers}: {error}"
         raise BrokerUnavailable(msg) from error
     try:
-        with refusals_told(settings, "operator"):
+        with refusals_told(settings, program):
             yield consumer
     finally:
         consumer.close()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from consumers.durable_file import replace_durably
 from consumers.kafka_io.transaction import crash_point
+from stream_rec import formats
 from stream_rec.adapters.life import DEFAULT_SCENARIO
 from stream_rec.errors import StateRejected
 from stream_rec.language_model.replay_buffer import Feedback, ReplayBuffer
@@ -167,7 +168,8 @@ def read_memory(file: Path, topic_ids: dict[str, str]) -> Memory | None:
     """Read what `Memory.save` wrote; None where there is none, or it is of topics made anew.
 
     Raises:
-        StateRejected: torn, damaged or of another format: read the log again.
+        StateRejected: torn or damaged: read the log again.
+        NewerFormat: a newer version wrote it; it is left as it is.
     """
     if not file.exists():
         return None
@@ -175,14 +177,12 @@ def read_memory(file: Path, topic_ids: dict[str, str]) -> Memory | None:
     if zlib.crc32(body[4:]).to_bytes(4, "little") != body[:4]:
         message = f"{file.name} is torn or damaged"
         raise StateRejected(message)
+    formats.check_value("memory", body[4:])
     try:
         stored = msgspec.msgpack.decode(body[4:], type=_Stored)
     except msgspec.MsgspecError as error:
-        message = f"{file.name} is of another format: {error}"
+        message = f"{file.name} is damaged: {error}"
         raise StateRejected(message) from error
-    if stored.format != FORMAT:
-        message = f"{file.name} is of format {stored.format}"
-        raise StateRejected(message)
     if stored.topic_ids != topic_ids:
         return None
     memory = Memory()

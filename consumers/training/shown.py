@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from consumers.kafka_io.wire import TORN
 from stream_rec.events import Event
 from stream_rec.language_model.drift import DriftWatch
 from stream_rec.toplist import DEFAULT_USER
@@ -74,7 +75,7 @@ class Shown:
             return
         try:
             made = _decoder.decode(record.value)
-        except msgspec.MsgspecError:
+        except TORN:
             return
         before = self._lists.pop((scenario, user_id), ())
         self._lists[scenario, user_id] = (*before[-1:], made)

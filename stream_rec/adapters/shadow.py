@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 Decision = Literal["promote", "reject", "wait"]
+
+
+Bets = Annotated[tuple[float, ...], msgspec.Meta(min_length=8, max_length=8)]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +37,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     min_gain: float = 0.0
     events: int = 0
     total: float = 0.0
-    better: tuple[float, ...] = (0.0,) * 8
-    worse: tuple[float, ...] = (0.0,) * 8
+    better: Bets = (0.0,) * 8
+    worse: Bets = (0.0,) * 8
 
     @property
     def mean(self) -> float:

@@ -3,6 +3,7 @@
 `python tests/consumers/test_options_docs.py` writes it anew.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -15,7 +16,7 @@ sys.path.insert(0, str(REPOSITORY))
 import typer.main  # noqa: E402
 
 from consumers.cli import app  # noqa: E402
-from consumers.commands.setting_words import WORDS  # noqa: E402
+from consumers.commands.setting_words import ALONE, WORDS  # noqa: E402
 from consumers.settings import SECRETS, Security, Settings  # noqa: E402
 
 DOCUMENT = REPOSITORY / "docs" / "options.md"
@@ -26,6 +27,9 @@ tests/consumers/test_options_docs.py`. An option comes before its variable, that
 What operators change while the engine runs is not here but in [tuning.md](tuning.md).
 
 """
+
+
+TABLE = "\n| option | variable | default | means |\n|---|---|---|---|\n"
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -57,15 +61,19 @@ def text() -> str:
             variable += f" or `STREAM_REC_{name.upper()}_FILE`"
         shown = "" if default in (None, "") else f"`{default}`"
         parts.append(f"| {variable} | {shown} | {WORDS[name]} |\n")
-    parts.append("\n## Commands\n")
+    parts += [f"| `STREAM_REC_{name.upper()}` | | {means} |\n" for name, means in ALONE.items()]
+    parts.append("\n## Commands\n\nThese options come before any command.\n")
+    parts.append(_options(typer.main.get_command(app)))
     for name, command in commands():
         said = " ".join((command.help or "").split("\n\n")[0].split())
         parts.append(f"\n### `{name}`\n\n{said}\n")
-        rows = [_row(param) for param in command.params if param.name != "help"]
-        if rows:
-            parts.append("\n| option | variable | default | means |\n|---|---|---|---|\n")
-            parts += rows
+        parts.append(_options(command))
     return "".join(parts)
+
+
+def _options(command: Any) -> str:
+    rows = [_row(param) for param in command.params if param.name != "help"]
+    return "".join((TABLE, *rows)) if rows else ""
 
 
 def _row(param: Any) -> str:
@@ -82,6 +90,18 @@ def _row(param: Any) -> str:
 
 def test_the_page_names_every_command_option_and_setting() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == text()
+
+
+def test_the_page_names_every_variable_that_is_read_anywhere() -> None:
+    read = {
+        name
+        for folder in ("consumers", "stream_rec")
+        for file in (REPOSITORY / folder).rglob("*.py")
+        for name in re.findall(r"STREAM_REC_[A-Z][A-Z_]*[A-Z]", file.read_text(encoding="utf-8"))
+    }
+    assert len(read) > 25
+    page = DOCUMENT.read_text(encoding="utf-8")
+    assert {name for name in read if f"`{name}`" not in page} == set()
 
 
 def test_every_setting_has_words_and_no_words_are_without_a_setting() -> None:

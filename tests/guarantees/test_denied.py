@@ -179,6 +179,16 @@ FORBIDDEN = [
     ("operator", write_one, "shop.internal.policies"),
     ("operator", read_some, "shop.events.reviews"),
     ("operator", begin, ""),
+    ("analyst", write_one, "shop.policies"),
+    ("analyst", write_one, "shop.events.clicks"),
+    ("analyst", read_some, "shop.internal.profiles"),
+    ("analyst", join, "shop.events.clicks"),
+    ("analyst", begin, ""),
+    ("doctor", write_one, "shop.policies"),
+    ("doctor", write_one, "shop.erasures"),
+    ("doctor", read_some, "shop2.events.clicks"),
+    ("doctor", join, "shop.events.clicks"),
+    ("doctor", begin, ""),
     ("dlq", write_one, "shop.recommendations"),
     ("dlq", write_one, "shop.internal.profiles"),
     ("dlq", write_one, "shop2.events.clicks"),
@@ -210,7 +220,9 @@ def test_what_a_program_has_no_business_with_is_denied(
     assert time.monotonic() - started < SOON_S
 
 
-@pytest.mark.parametrize("program", ["recommender", "encoder", "trainer", "operator", "dlq"])
+@pytest.mark.parametrize(
+    "program", ["recommender", "encoder", "trainer", "operator", "analyst", "doctor", "dlq"]
+)
 def test_a_program_that_lacks_any_of_its_rights_says_which(
     program: str, secured: SecuredBroker, as_program: Callable
 ) -> None:
@@ -338,6 +350,16 @@ def test_a_command_of_somebody_without_rights_names_the_right(
     assert status == 1
     assert words in one_line(told)
     assert took < SOON_S
+
+
+def test_a_replay_of_somebody_without_rights_names_who_has_them(
+    as_program: Callable, command: Callable
+) -> None:
+    status, told, _ = command(as_program("reader"), "replay", "--since", "1h", "--no-text")
+    assert status == 1
+    last = one_line(told.splitlines()[-1])
+    assert "Read on topic shop.events.clicks" in last
+    assert "`stream-rec rights analyst`" in last
 
 
 @pytest.mark.parametrize("program", ["recommender", "encoder"])

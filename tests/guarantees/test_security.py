@@ -110,6 +110,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             "encoder": broker.by_certificate("encoder"),
             "trainer": broker.by_certificate("trainer"),
             "operator": broker.by_password("plain"),
+            "analyst": broker.by_scram("analyst"),
+            "doctor": broker.by_scram("doctor"),
             "dlq": broker.by_scram("dlq"),
             "producer": broker.by_scram("producer"),
             "reader": broker.by_scram("reader"),
@@ -301,6 +303,19 @@ def test_the_commands_work_with_the_rights_of_an_operator(
     assert len(json.loads(done.stdout)) == 3
     done = shop.command("dlq", "dlq", "drop", "--all", "--limit", "5")
     assert done.returncode == 0, done.stderr
+
+
+def test_an_analyst_may_replay_and_a_doctor_examine_everything(
+    shop: Shop, served: dict[str, Any]
+) -> None:
+    asked = ("replay", "--since", "1h", "--no-text", "--no-baselines", "--json")
+    done = shop.command("analyst", *asked)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"]["live"]["events"] > 0
+    done = shop.command("doctor", "doctor", "--program", "doctor", "--json")
+    assert json.loads(done.stdout)["checks"][0] == {"check": "rights", "findings": []}
+    hidden = ("not_checked", "group_hidden", "settings_hidden")
+    assert not any(kind in done.stdout for kind in hidden), done.stdout
 
 
 def test_a_trainer_may_announce_what_it_learned(shop: Shop) -> None:

@@ -10,6 +10,7 @@ from consumers.commands.recent_stream import recent, seconds_of
 from consumers.kafka_io.clients import plain_producer
 from consumers.kafka_io.topics import Topics
 from stream_rec.errors import ConfigurationError
+from stream_rec.replay import event_of_arrival
 from stream_rec.simulation.shop import Shop
 
 START_MS = 1_763_000_000_000
@@ -48,6 +49,22 @@ def test_two_policies_are_compared_on_files(files, stream_rec):
     for said in ("NDCG@10", "diversity of a list", "exposure of the tail", "difference"):
         assert said in table
     assert "b.json against a.json" in table
+
+
+@pytest.mark.parametrize(("scenario", "share"), [("home", 0.5), ("default", 0.5), ("*", 1.0)])
+def test_a_policy_is_that_of_the_scenario_named(files, stream_rec, tmp_path, scenario, share):
+    lines = (files / "events.jsonl").read_text().splitlines()
+    events = tmp_path / "events.jsonl"
+    with events.open("w") as file:
+        for number, line in enumerate(lines):
+            name = "home" if number % 2 else "default"
+            file.write(json.dumps(json.loads(line) | {"scenario": name}) + "\n")
+    options = ["--items", files / "items.jsonl", "--events", events, "--no-text", "--json"]
+    options += ["--policy", files / "a.json", "--policy", files / "b.json", "--no-baselines"]
+    ran = stream_rec("replay", *map(str, options), "--scenario", scenario)
+    assert ran.status == 0, ran.err
+    changed = json.loads(ran.out)["compared"]["b.json"]["lists"]
+    assert changed == pytest.approx(share, abs=0.1)
 
 
 def test_one_policy_is_compared_with_nothing(files, stream_rec):
@@ -97,6 +114,52 @@ def test_the_last_of_the_topics_is_replayed_with_the_policy_in_force(
     assert list(answer["runs"]) == ["live", "b.json"]
     assert answer["runs"]["live"]["events"] >= 12
     assert answer["compared"]["b.json"]["compared"] > 0
+
+
+def test_a_policy_takes_the_place_of_the_layer_in_force_in_its_scenario(
+    installation, stream_rec, tmp_path
+):
+    layer = '{"list": {"size": 6}}'
+    ran = stream_rec("policy", "set", layer, "--scenario", "home", *installation.options)
+    assert ran.status == 0, ran.err
+    for number in range(24):
+        event = {
+            "event_id": f"home-{number}",
+            "user_id": f"guest-{number % 4}",
+            "item_id": f"i{number % 11}",
+            "timestamp": time.time_ns() // 1_000_000,
+            "scenario": "home",
+        }
+        installation.observer.send_all("clicks", [event])
+    shorter = tmp_path / "shorter.json"
+    shorter.write_text('{"list": {"size": 3}}')
+    policies = ("--policy", "live", "--policy", str(shorter), "--scenario", "home")
+    ran = stream_rec(
+        "replay", "--since", "1h", *policies, "--no-baselines", "--json", *installation.options
+    )
+    assert ran.status == 0, ran.err
+    assert json.loads(ran.out)["compared"]["shorter.json"]["lists"] > 0.0
+
+
+def test_an_event_whose_envelope_is_in_its_headers_is_replayed(installation):
+    topics = Topics(installation.settings.prefix)
+    envelope = {
+        "ce_specversion": b"1.0",
+        "ce_id": b"in-headers",
+        "ce_source": b"shop",
+        "ce_type": b"shop.click",
+        "ce_time": b"2026-01-01T00:00:00Z",
+    }
+    producer = plain_producer(installation.settings)
+    body = b'{"user_id": "enveloped", "item_id": "i1"}'
+    headers = list(envelope.items())
+    producer.send(topics.clicks, key=b"enveloped", value=body, headers=headers).get(20)
+    producer.close(timeout=5)
+    found = recent(installation.settings, 3600.0)
+    (mine,) = [arrival for arrival in found.arrivals if arrival.value == body]
+    event = event_of_arrival(mine)
+    assert event is not None
+    assert event.event_id == "shop#in-headers"
 
 
 @pytest.mark.parametrize(

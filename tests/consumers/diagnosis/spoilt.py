@@ -58,6 +58,16 @@ class Installation:
             partition=None if place is None else place(key),
         )
 
+    def forget(self, user: str, *, place: Callable[[bytes], int] | None = None) -> None:
+        """Ask for a user to be forgotten, where Kafka's default puts it or elsewhere."""
+        key = user.encode()
+        self.producer.send(
+            self.topics.erasures,
+            key=key,
+            value=json.dumps({"user_id": user, "timestamp": time.time()}).encode(),
+            partition=None if place is None else place(key),
+        )
+
     def list_items(self, *items: str) -> None:
         """Put items into the catalogue."""
         for item in items:

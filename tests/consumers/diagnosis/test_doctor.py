@@ -22,6 +22,7 @@ def test_nothing_is_wrong_with_topics_as_the_engine_makes_them(shop: Installatio
     shop.list_items("i1")
     for user in users(20):
         shop.send(user)
+        shop.forget(user)
     shop.producer.flush()
     no_group = {name: check for name, check in CHECKS.items() if name != "recommenders"}
     with looking(shop.settings, QUICK) as look:
@@ -128,6 +129,19 @@ def test_a_producer_with_another_partitioner_is_found_and_named(
     astray = sum(place(user.encode()) != default_partition(user.encode(), 4) for user in users(80))
     assert f"{astray} of the newest 80" in found.text
     assert said in found.text
+
+
+def test_requests_to_forget_users_are_looked_at_like_events(shop: Installation) -> None:
+    shop.make(partitions=4)
+    for user in users(40):
+        shop.forget(user, place=lambda key: zlib.crc32(key) % 4)
+    shop.producer.send(shop.topics.erasures, key=b"u1", value=b'{"user_id": "u1"}')
+    found = shop.found(key_checks.keys_are_in_their_partitions)["wrong_partition"]
+    assert found.about == shop.topics.erasures
+    assert "librdkafka" in found.text
+    found = shop.found(key_checks.keys_are_users)["unusable_events"]
+    assert found.text.startswith("1 of the newest 41")
+    assert "timestamp is required" in found.text
 
 
 def test_records_spread_round_robin_are_found(shop: Installation) -> None:

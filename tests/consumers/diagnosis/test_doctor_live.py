@@ -75,6 +75,26 @@ def test_events_from_the_future_and_from_long_ago_are_told_apart(shop: Installat
     assert "24.0 h old" in found["old_events"].text
 
 
+def test_a_producer_whose_clock_is_ahead_is_found_by_its_stamps(shop: Installation) -> None:
+    shop.make()
+    shop.configure(shop.topics.clicks, message__timestamp__type="CreateTime")
+    now_ms = time.time_ns() // 1_000_000
+    for user, ahead_ms in (("u1", 0), ("u2", -7_200_000), ("u3", 3_600_000)):
+        said = {"user_id": user, "item_id": "i1", "timestamp": now_ms + ahead_ms}
+        shop.producer.send(
+            shop.topics.clicks,
+            key=user.encode(),
+            value=json.dumps(said).encode(),
+            timestamp_ms=now_ms + ahead_ms,
+        )
+    found = shop.found(clock_checks.producers_stamps_are_past)
+    assert found["producer_ahead"].about == shop.topics.clicks
+    assert found["producer_ahead"].text.startswith("1 of the newest 3 records")
+    assert "behind looks like old events" in found["producer_ahead"].mend
+    assert shop.found(clock_checks.producers_clocks_agree) == {}
+    assert shop.found(clock_checks.producers_stamps_are_past, replace(QUICK, ahead_s=1e6)) == {}
+
+
 def test_a_right_that_is_missing_is_named(shop: Installation) -> None:
     shop.make()
     user = f"limited-{shop.settings.prefix}"

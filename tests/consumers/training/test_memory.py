@@ -1,11 +1,14 @@
 """What the trainer remembers outlives a kill, and forgets whom it must."""
 
+import zlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from consumers.training.memory import (
+    FORMAT,
     MOST_SCENARIOS,
     Memory,
     Pupils,
@@ -13,7 +16,7 @@ from consumers.training.memory import (
     user_hash,
     user_hashes,
 )
-from stream_rec.errors import StateRejected
+from stream_rec.errors import NewerFormat, StateRejected
 from stream_rec.language_model.replay_buffer import Feedback
 
 IDS = {"clicks": "a", "reviews": "b"}
@@ -80,6 +83,15 @@ def test_every_torn_or_flipped_memory_is_refused(tmp_path: Path) -> None:
     file.write_bytes(whole[:-3])
     with pytest.raises(StateRejected):
         read_memory(file, IDS)
+
+
+def test_a_memory_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "memory"
+    body = msgspec.msgpack.encode({"format": FORMAT + 1, "writer": "7.1.0", "more": 1})
+    file.write_bytes(zlib.crc32(body).to_bytes(4, "little") + body)
+    with pytest.raises(NewerFormat, match=r"written by stream-rec 7\.1\.0.*remove the file"):
+        read_memory(file, IDS)
+    assert file.read_bytes()[4:] == body
 
 
 @pytest.mark.parametrize("first", ["events", "erasure"])
