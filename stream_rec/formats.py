@@ -199,7 +199,10 @@ FORMATS: Mapping[str, Format] = {
         title="what the trainer remembers",
         place="DIR/trainer-N/memory",
         encoding="msgpack",
-        changes=("feedback, clocks, erasures and pupils, with the offsets read up to",),
+        changes=(
+            "feedback, clocks, erasures and pupils, with the offsets read up to",
+            "ratings are shares of the shop's scale, no stars",
+        ),
         constant="consumers.training.memory:FORMAT",
         remedy="start that version or a newer one again, or remove the file: the log is read anew",
     ),

@@ -187,9 +187,26 @@ def read_memory(file: Path, topic_ids: dict[str, str]) -> Memory | None:
         return None
     memory = Memory()
     memory.buffers = {name: ReplayBuffer.from_bytes(b) for name, b in stored.buffers.items()}
+    if stored.format == 1:
+        memory.buffers = {name: _of_stars(buffer) for name, buffer in memory.buffers.items()}
     memory.clocks, memory.erased = stored.clocks, stored.erased
     memory.pupils, memory.offsets = stored.pupils, stored.offsets
     return memory
+
+
+def _of_stars(buffer: ReplayBuffer) -> ReplayBuffer:
+    """Return what format 1 kept, which took all ratings for stars from 1 to 5."""
+    out = ReplayBuffer(
+        buffer.capacity,
+        per_user=buffer.per_user,
+        half_life_ms=buffer.half_life_ms,
+        seed=buffer.seed,
+    )
+    for feedback in buffer:
+        rating = feedback.rating
+        share = None if rating is None else min(1.0, max(0.0, (rating - 1.0) / 4.0))
+        out.add(msgspec.structs.replace(feedback, rating=share))
+    return out
 
 
 def _mark(user_id: str) -> str:

@@ -94,6 +94,19 @@ def test_a_memory_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path: Path)
     assert file.read_bytes()[4:] == body
 
 
+def test_stars_of_format_1_are_read_as_shares(tmp_path: Path) -> None:
+    file, memory = tmp_path / "memory", Memory()
+    for stars in (1.0, 4.0, 5.0, 9.0):
+        taken = Feedback(user_id="u", item_id="i", timestamp=int(stars), rating=stars)
+        memory.take("default", taken)
+    memory.save(file, IDS)
+    body = msgspec.msgpack.encode(msgspec.msgpack.decode(file.read_bytes()[4:]) | {"format": 1})
+    file.write_bytes(zlib.crc32(body).to_bytes(4, "little") + body)
+    again = read_memory(file, IDS)
+    assert again is not None
+    assert [f.rating for f in again.buffers["default"]] == [0.0, 0.75, 1.0, 1.0]
+
+
 @pytest.mark.parametrize("first", ["events", "erasure"])
 def test_erased_user_is_forgotten_whatever_is_read_first(first: str) -> None:
     memory = Memory()
