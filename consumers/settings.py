@@ -107,7 +107,7 @@ class Settings:
     model: str = "minilm"
     format: str = "auto"  # the dialect of events: one of aliases.families.FORMATS
     device: str = "auto"
-    hot_profiles: int = 10_000
+    hot_profiles: int = 2_000
     clean_disk_s: int = 900
     lost_events: str = "stop"  # or "skip", where retention deleted events before they were read
     checkpoints: str = ""  # any fsspec URL; empty: under data_dir

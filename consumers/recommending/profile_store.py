@@ -69,7 +69,7 @@ class ProfileStore:
         folder: Path,
         *,
         topic_id: str,
-        hot_profiles: int = 10_000,
+        hot_profiles: int = 2_000,
         trusted_ms: int = 64_800_000,
         names: Pseudonyms = PLAIN,
     ) -> None:
