@@ -22,9 +22,9 @@ import numpy as np
 
 from consumers.commands.policy_commands import audit_line
 from consumers.kafka_io import wire
-from consumers.recommending.adapters import Trial
 from consumers.recommending.learners import UNUSABLE
 from consumers.recommending.shadowing import Shadowing, Word
+from consumers.recommending.trials import Trial
 from consumers.recommending.verdicts import Audit
 from consumers.training.shown import Shown
 from stream_rec.adapters.life import AdapterVersion, LivePointer, decode_adapter, encode_adapter
@@ -232,7 +232,9 @@ def _evidence(value: bytes) -> object:
     words = Shadowing(Replica(), adapters, adapters, "rerankers", 0)
     record = SimpleNamespace(key=b"shadow/default/5/1", value=value)
     assert words.take(record)
-    trial = Trial(kind="shadow", scenario="default", version=5, against=0, since=7)
+    trial = Trial(
+        kind="shadow", scenario="default", adapter=5, rival=0, since=7, version=5, against=0
+    )
     return _or_passed_over(words.merged(trial).events)
 
 

@@ -341,8 +341,7 @@ class Recommender:
                 LOG.info("reading the replicated topics: %d records", records)
         self.learners.restore()
         self.adapters.restore(lambda: self.watchdog.tick("loading adapters"))
-        control = self.control
-        self.sweeps.start(control.wrong_since_ms, _now_ms(), named_ms=control.named_ms)
+        self.sweeps.start(self.control.wrong_since_ms, _now_ms(), named_ms=self.control.named_ms)
         self.caught_up = True
         LOG.info("replicated topics read: %d records", records)
 
