@@ -247,8 +247,8 @@ def main() -> int:
         variants = [("tower", 0), ("tower and adapter", given.adapter_every)]
         for name, adapter_every in variants[: 2 if given.adapter_every else 1]:
             # each starts from nothing, or the second would learn from the first one's future
-            folder = cache / given.stream / name.replace(" ", "-")
-            loop = Loop(stream, folder, AdapterPolicy(max_s=given.max_s))
+            own = cache / given.stream / name.replace(" ", "-")
+            loop = Loop(stream, own, AdapterPolicy(max_s=given.max_s))
             versions = loop.versions(given.tower_every, adapter_every)
             one = judged(stream, replica_of(stream.items, stream.vectors, None), loop, versions)
             rows += rows_of(one, frozen, best, (given.stream, f"{name}, {len(versions)} versions"))

@@ -86,7 +86,7 @@ class Shadowing:
                 self._own[trial] = self._restored(trial)
         # The words on a watch that has ended stay until another adapter serves, or the evidence of
         # those who still watch would shrink.
-        for trial in [one for one in self._own if one not in {*trials, *adapters.unwatched}]:
+        for trial in self._own.keys() - {*trials, *adapters.unwatched}:
             del self._own[trial]
             if self._written.pop(trial, None) is not None:
                 self._write(trial, None)  # decided; until then a crash may have it decided again

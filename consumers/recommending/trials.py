@@ -8,7 +8,7 @@ the `adapters` topic, no evidence.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stream_rec.adapters.life import DEFAULT_SCENARIO, AdapterVersion, LivePointer
+from stream_rec.adapters.life import AdapterVersion, LivePointer, pointed
 
 Versions = Mapping[int, AdapterVersion]
 Pointers = Mapping[str, LivePointer]
@@ -30,12 +30,6 @@ class Trial:
     since: int  # ms
     version: int = field(compare=False)
     against: int = field(compare=False)
-
-
-def pointed(pointers: Pointers, scenario: str) -> int:
-    """Return the version that is to serve a scenario, loaded or not."""
-    pointer = pointers.get(scenario) or pointers.get(DEFAULT_SCENARIO)
-    return pointer.version if pointer is not None else 0
 
 
 def shadows(versions: Versions, pointers: Pointers) -> list[Trial]:

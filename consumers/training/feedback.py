@@ -8,6 +8,7 @@ counts a little; otherwise it takes no part. Knows no topics and no buffers.
 from stream_rec.events import Event
 from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.policy import Signals
+from stream_rec.profiles.signals import rated_by
 
 
 def feedback_of(event: Event, signals: Signals) -> Feedback | None:
@@ -25,7 +26,7 @@ def feedback_of(event: Event, signals: Signals) -> Feedback | None:
         item_id=event.item_id,
         timestamp=event.timestamp,
         weight=weight,
-        rating=None if event.rating is None else (1.0 + _opinion(event.rating, signals)) / 2.0,
+        rating=None if event.rating is None else (1.0 + rated_by(event.rating, signals)) / 2.0,
         text=event.words[:MOST_CHARACTERS] if signals.review_text else "",
     )
 
@@ -40,14 +41,10 @@ def weight_of(event: Event, signals: Signals) -> float:
     worth = signals.weight(event.event_type)
     if event.rating is None or not event.consuming:
         return worth
-    opinion = _opinion(event.rating, signals)
+    opinion = rated_by(event.rating, signals)
     if opinion < 0.0 and signals.negative_review == "avoid":
         return abs(worth) * opinion
     return abs(worth) * max(opinion, SHARE_OF_A_NEED)
-
-
-def _opinion(rating: float, signals: Signals) -> float:
-    return max(-1.0, min(1.0, (rating - signals.rating_neutral) / 2.0))
 
 
 MOST_CHARACTERS = 600

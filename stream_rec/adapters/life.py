@@ -10,6 +10,7 @@ The trainer writes a version until it is in shadow or refused; from there the ow
 partition 0 writes it, and operators may. Knows no topics and no vectors.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -102,6 +103,16 @@ def decode_adapter(key: bytes, value: bytes) -> AdapterVersion | LivePointer:
         msg = f"adapter record {name[:80]!r} is of format {record.format}, or of another version"
         raise StateRejected(msg)
     return record
+
+
+def pointed(pointers: Mapping[str, LivePointer], scenario: str) -> int:
+    """Return the version that is to serve a scenario, loaded or not; 0 is the frozen model.
+
+    >>> pointed({}, "tv")
+    0
+    """
+    pointer = pointers.get(scenario) or pointers.get(DEFAULT_SCENARIO)
+    return pointer.version if pointer is not None else 0
 
 
 def apply_tombstone(

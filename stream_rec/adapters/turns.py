@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from stream_rec.adapters.life import DEFAULT_SCENARIO, AdapterVersion, LivePointer
+from stream_rec.adapters.life import AdapterVersion, LivePointer, pointed
 from stream_rec.errors import ConfigurationError
 
 Records = list[AdapterVersion | LivePointer]
@@ -25,8 +25,7 @@ class Known:
 
     def live(self, scenario: str) -> int:
         """Return the version that a scenario is to be served by; 0 is the frozen model."""
-        pointer = self.pointers.get(scenario) or self.pointers.get(DEFAULT_SCENARIO)
-        return pointer.version if pointer is not None else 0
+        return pointed(self.pointers, scenario)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

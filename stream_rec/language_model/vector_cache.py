@@ -151,10 +151,13 @@ def prune_caches(folder: Path, keep: int) -> list[Path]:
 
 def _removed(path: Path) -> bool:
     """Remove a cache file unless somebody has it open to write, this process included."""
-    with path.open("r+b") as file:
-        if not _lock(file.fileno()):
-            return False
-        path.unlink()
+    try:
+        with path.open("r+b") as file:
+            if not _lock(file.fileno()):
+                return False
+            path.unlink()
+    except FileNotFoundError:  # another process removed it meanwhile
+        return False
     return True
 
 

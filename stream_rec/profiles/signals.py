@@ -32,8 +32,13 @@ def opinion_of(interaction: Interaction, signals: Signals) -> float | None:
     sentiment = interaction.sentiment if signals.review_text else None
     if interaction.rating is None:
         return sentiment
-    rated = max(-1.0, min(1.0, (interaction.rating - signals.rating_neutral) / 2.0))
+    rated = rated_by(interaction.rating, signals)
     return rated if sentiment is None else RATING_SHARE * rated + (1.0 - RATING_SHARE) * sentiment
+
+
+def rated_by(rating: float, signals: Signals) -> float:
+    """Return what a rating says, in [-1, 1]: two steps from neutral are all of it."""
+    return max(-1.0, min(1.0, (rating - signals.rating_neutral) / 2.0))
 
 
 def is_negative(interaction: Interaction, signals: Signals) -> bool:

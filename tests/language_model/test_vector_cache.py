@@ -1,5 +1,6 @@
 """The cache on disk: what survives a restart, and what damage costs."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,8 @@ def test_pruning_keeps_the_newest(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with VectorCache(tmp_path, name, 4) as cache:
             cache.put(["a"], vectors_of(["a"]))
+    written_ago(tmp_path / "one-4.vectors", 1)
+    written_ago(tmp_path / "two-4.vectors", 0)
     assert [path.name for path in prune_caches(tmp_path, keep=1)] == ["one-4.vectors"]
     assert [path.name for path in tmp_path.iterdir()] == ["two-4.vectors"]
 
@@ -104,8 +107,17 @@ def test_pruning_leaves_what_is_open_however_old(tmp_path: Path) -> None:
         for name in ("one", "two", "three"):
             with VectorCache(tmp_path, name, 4) as later:
                 later.put(["a"], vectors_of(["a"]))
+        for age, name in enumerate(("three", "two", "one", "frozen")):
+            written_ago(tmp_path / f"{name}-4.vectors", age)
         removed = prune_caches(tmp_path, keep=1)
         assert sorted(path.name for path in removed) == ["one-4.vectors", "two-4.vectors"]
         frozen.put(["b"], vectors_of(["b"]))
         assert frozen.get(["a", "b"])[1].all()
+    written_ago(tmp_path / "frozen-4.vectors", -1)
     assert [path.name for path in prune_caches(tmp_path, keep=1)] == ["three-4.vectors"]
+
+
+def written_ago(path: Path, seconds: int) -> None:
+    """Say when a file was written; clocks of file systems tick too slowly for a test."""
+    at = 1_800_000_000 - seconds
+    os.utime(path, (at, at))

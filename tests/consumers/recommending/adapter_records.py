@@ -106,6 +106,14 @@ class Worker:
         self.verdicts.owned = True
         return list(self.deciding.look(self.shadowing))
 
+    def decided_within(self, rounds: int, *, events: int) -> list[str]:
+        """Compare round by round, and return what is decided first."""
+        for seed in range(rounds):
+            self.compare(events, seed=seed)
+            if decided := self.decide():
+                return decided
+        return []
+
     def read_back(self) -> None:
         """Commit what was decided, and read it back."""
         records, topic = list(self.verdicts.records), Topics("t").adapters

@@ -77,13 +77,7 @@ def test_an_adapter_that_turns_bad_is_rolled_back_by_the_watch(worker: Worker) -
     worker.take(pointer(6, previous=5))
     worker.settle()
     assert worker.replica.spaces.serving == {"default": 6}
-    decided: list[str] = []
-    for seed in range(10):
-        worker.compare(20, seed=seed)
-        decided += worker.decide()
-        if decided:
-            break
-    assert decided == ["rolled_back"]
+    assert worker.decided_within(10, events=20) == ["rolled_back"]
     assert worker.decide() == [], "decided once, though nothing has been read back"
     worker.read_back()
     assert worker.replica.spaces.serving == {"default": 5}

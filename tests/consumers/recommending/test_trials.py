@@ -74,13 +74,7 @@ def test_an_adapter_is_watched_against_what_it_replaced_though_it_gets_a_tower(
     worker.take(pointer(6, previous=4))
     worker.settle()
     assert [found.events for found in worker.shadowing.evidence().values()] == [20]
-    decided: list[str] = []
-    for seed in range(1, 10):
-        worker.compare(20, seed=seed)
-        decided += worker.decide()
-        if decided:
-            break
-    assert decided == ["rolled_back"]
+    assert worker.decided_within(9, events=20) == ["rolled_back"]
     assert worker.decide() == [], "decided once, though nothing has been read back"
     worker.read_back()
     assert worker.replica.spaces.serving == {"default": 4}
