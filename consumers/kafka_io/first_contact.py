@@ -8,6 +8,7 @@ reason that no waiting mends ends the attempt. Knows no topic.
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,19 +196,34 @@ class _Heard(logging.Handler):
 
 @contextmanager
 def _listening() -> Iterator[_Heard]:
+    """Listen to the client's log, and keep it from being printed: what it says, we say better.
+
+    Threads that make their first contact at once share the logger: the first one in finds it as it
+    is to be left, and the last one out leaves it so.
+    """
     heard = _Heard()
     logger = logging.getLogger("kafka.net")
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(heard)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # what it says now, we say better
+    with _one_at_a_time:
+        if not _listeners:
+            _found.update(level=logger.level, propagate=logger.propagate)
+        _listeners.append(heard)
+        logger.addHandler(heard)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
     try:
         yield heard
     finally:
-        logger.removeHandler(heard)
-        logger.setLevel(level)
-        logger.propagate = propagate
+        with _one_at_a_time:
+            logger.removeHandler(heard)
+            _listeners.remove(heard)
+            if not _listeners:
+                logger.setLevel(_found["level"])
+                logger.propagate = bool(_found["propagate"])
 
+
+_one_at_a_time = threading.Lock()
+_listeners: list[_Heard] = []
+_found: dict[str, int] = {}
 
 # A reason is heard within a second; a slow broker gets the rest of half a minute.
 PATIENCE_MS = (3_000, 27_000)

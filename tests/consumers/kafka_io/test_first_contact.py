@@ -104,3 +104,28 @@ def test_what_the_client_says_meanwhile_is_said_once_by_us(
     with pytest.raises(AccessDenied):
         admin(settings)
     assert [line for line in caplog.records if line.name.startswith("kafka.net")] == []
+
+
+def test_contacts_made_at_once_say_nothing_and_leave_the_log_as_it_was(
+    listen: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="kafka")
+    logger = logging.getLogger("kafka.net")
+    before = logger.level, logger.propagate
+    short, long = (
+        Settings(bootstrap_servers=listen(refusing(pause_s)), security=BY_SCRAM)
+        for pause_s in (0.0, 0.3)
+    )
+
+    def contact(settings: Settings) -> None:
+        with pytest.raises(AccessDenied):
+            admin(settings)
+
+    threads = [threading.Thread(target=contact, args=(each,)) for each in (short, long, short)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(30)
+    assert (logger.level, logger.propagate) == before
+    assert [line for line in caplog.records if line.name.startswith("kafka.net")] == []
