@@ -1,7 +1,7 @@
 """What learning is worth in published lists: a stream replayed with towers and adapters swapped in.
 
     python -m benchmarks loop_ablation [--stream amazon_games] [--events 40000] [--json]
-        [--tower-every 2000] [--adapter-every 0] [--cache FOLDER]
+        [--tower-every 2000] [--adapter-every 0] [--methods proximal] [--cache FOLDER]
 
 The product's own rounds train on the past only, and what they accept serves as late as under a
 stream of 40 events a second: a tower 500 events after the newest it has seen, an adapter 4,000.
@@ -23,23 +23,19 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.ablation import best_baseline, replica_of
+from benchmarks.encoded_stream import Stream, read_stream
 from benchmarks.printed import show
-from benchmarks.update_cycle import encoded, job
-from consumers.kafka_io.wire import StoredVector
+from benchmarks.update_cycle import job
 from consumers.settings import Settings
 from consumers.training.feedback import feedback_of
 from consumers.training.memory import Memory
 from consumers.training.rounds import Rounds
-from consumers.training.texts import Texts
-from stream_rec import recorded
 from stream_rec.adapters.checkpoint import read_checkpoint
 from stream_rec.adapters.life import AdapterVersion
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import Event, parse_event
-from stream_rec.items import Item, item_text, text_hash
 from stream_rec.language_model.gate import paired_by_user
 from stream_rec.policy import AdapterPolicy, Signals
 from stream_rec.replay import Options, gain, replay
@@ -47,20 +43,8 @@ from stream_rec.replica import Replica
 from stream_rec.step import Arrival
 from stream_rec.toplist import TopList
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FEWEST = 800  # events before the first tower, as in `consumers.training.due`
 TOWER_LATE, ADAPTER_LATE = 500, 4000  # events until what was trained serves
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
-    """A recorded stream with the frozen vectors of its items."""
-
-    name: str
-    items: Sequence[Item]
-    arrivals: Sequence[Arrival]
-    texts: Texts
-    vectors: NDArray[np.float32]  # (items, dimension) of the frozen model
 
 
 @dataclass(slots=True)
@@ -183,36 +167,6 @@ def judged(
     return out
 
 
-def read_stream(name: str, events: int, cache: Path) -> Stream:
-    """Read a stream; its items are encoded once for each cache."""
-    items = list(recorded.items(DATA / name / "items.jsonl.gz"))
-    kept = cache / f"{name}.npz"
-    if not kept.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        stored = [one for one in encoded(items).stored if one is not None]
-        width = max(len(one.vector) for one in stored) // 2
-        rows = [np.frombuffer(one.vector.ljust(2 * width, b"\0"), np.float16) for one in stored]
-        np.savez(kept, vectors=np.stack(rows), model=np.array(stored[0].model))
-    found = np.load(kept)
-    texts, model = [item_text(item) for item in items], str(found["model"])
-    hashes = [text_hash(text) for text in texts]
-    return Stream(
-        name=name,
-        items=items,
-        arrivals=list(recorded.arrivals(DATA / name / "events.jsonl.gz", events)),
-        texts=Texts(
-            item_ids=[item.item_id for item in items],
-            texts=texts,
-            hashes=np.array(hashes, np.uint64),
-            stored=[
-                StoredVector(model=model, text_hash=hashed, vector=vector.tobytes())
-                for hashed, vector in zip(hashes, found["vectors"], strict=True)
-            ],
-        ),
-        vectors=found["vectors"].astype(np.float32),
-    )
-
-
 def rows_of(
     one: Judged, frozen: Judged, best: float, names: tuple[str, str]
 ) -> list[dict[str, object]]:
@@ -243,12 +197,18 @@ def main() -> int:
         stream = read_stream(given.stream, given.events, cache)
         best = best_baseline(stream.items, stream.arrivals)
         frozen = judged(stream, replica_of(stream.items, stream.vectors, None), None)
-        rows = rows_of(frozen, frozen, best, (given.stream, "frozen"))
-        variants = [("tower", 0), ("tower and adapter", given.adapter_every)]
-        for name, adapter_every in variants[: 2 if given.adapter_every else 1]:
-            # each starts from nothing, or the second would learn from the first one's future
+        counted = judged(stream, replica_of(stream.items, None, None), None)
+        rows = rows_of(counted, frozen, best, (given.stream, "statistics, no text"))
+        rows += rows_of(frozen, frozen, best, (given.stream, "frozen text"))
+        variants = [("tower", 0, given.methods[0])]
+        if given.adapter_every:
+            variants += [
+                (f"tower and {method}", given.adapter_every, method) for method in given.methods
+            ]
+        for name, adapter_every, method in variants:
+            # each starts from nothing, or the next would learn from the last one's future
             own = cache / given.stream / name.replace(" ", "-")
-            loop = Loop(stream, own, AdapterPolicy(max_s=given.max_s))
+            loop = Loop(stream, own, AdapterPolicy(method=method, max_s=given.max_s))
             versions = loop.versions(given.tower_every, adapter_every)
             one = judged(stream, replica_of(stream.items, stream.vectors, None), loop, versions)
             rows += rows_of(one, frozen, best, (given.stream, f"{name}, {len(versions)} versions"))
@@ -270,6 +230,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=40_000)
     parser.add_argument("--tower-every", type=int, default=2000)
     parser.add_argument("--adapter-every", type=int, default=0, help="0: no adapters")
+    parser.add_argument("--methods", nargs="+", default=["proximal"], help="of adapters")
     parser.add_argument("--max-s", type=float, default=120.0, help="of one adapter round")
     parser.add_argument("--cache", type=Path, help="a folder that keeps vectors and bundles")
     return parser.parse_args()

@@ -55,8 +55,7 @@ def kill_broker_before_commit(
 
 def stop_inside(fleet: Fleet, slot: int, point: str) -> None:
     """Start a worker anew so that it stops at a named point of its second batch."""
-    fleet.crash_next_at(slot, f"{point}:2:STOP")
-    fleet.wait(lambda: fleet.kill(slot), 60, "nothing to kill")
+    fleet.kill_and_crash_at(slot, f"{point}:2:STOP")
     fleet.wait(lambda: fleet.stopped(slot), 240, f"worker {slot} never came to {point}")
 
 

@@ -3,6 +3,7 @@
 The processes are the product's own command under the product's own supervisor, as `up` runs them.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -69,7 +70,7 @@ class Fleet:
     def kill(self, slot: int) -> bool:
         """Kill a worker as a power cut would; False when it is not running just now."""
         pid = self._supervisor.pids().get(f"{NAME}-{slot}")
-        if pid is None:
+        if pid is None or not runs_the_program(pid):
             return False
         try:
             os.kill(pid, signal.SIGKILL)
@@ -88,12 +89,21 @@ class Fleet:
         if pid is not None:
             os.kill(pid, signal.SIGCONT)
 
-    def crash_next_at(self, slot: int, point: str) -> None:
-        """Let the worker's next incarnation, and only that one, kill itself at a named point.
+    def kill_and_crash_at(self, slot: int, point: str, within_s: float = 60.0) -> None:
+        """Kill a worker; its next incarnation, and only that one, kills itself at a named point.
 
-        `point:n:STOP` stops it there instead.
+        `point:n:STOP` stops it there instead. What runs has used up what it was told, so it cannot
+        be the one that reads this; if it dies of something else meanwhile, that was the kill.
         """
+        name = f"{NAME}-{slot}"
+        self.wait(
+            lambda: runs_the_program(self._supervisor.pids().get(name)), within_s, "nothing to kill"
+        )
+        pid = self._supervisor.pids().get(name)
         (self._folder / f"crash-at-{slot}").write_text(point)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def empty_disk_next(self, slot: int) -> None:
         """Let the worker's next incarnation find nothing of what the last one stored."""
@@ -152,6 +162,14 @@ class Fleet:
             argv=("sh", "-c", ONCE, str(self._folder / f"crash-at-{slot}"), *own_command(), NAME),
             env=environment(settings, address),
         )
+
+
+def runs_the_program(pid: int | None) -> bool:
+    """Say whether a process is neither dead nor still the shell that starts the program."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] not in (b"", b"sh")
+    except OSError:
+        return False
 
 
 def is_stopped(pid: int) -> bool:

@@ -56,11 +56,11 @@ def strike(fleet: Fleet, storm: Storm, rng: np.random.Generator) -> None:
     """Kill every worker at some moment, and let each kill itself once more at a named point."""
     before = fleet.restarts
     for slot in rng.permutation(storm.workers).tolist():
-        fleet.crash_next_at(slot, f"{POINTS[int(rng.integers(len(POINTS)))]}:{rng.integers(1, 6)}")
+        point = f"{POINTS[int(rng.integers(len(POINTS)))]}:{rng.integers(1, 6)}"
         time.sleep(float(rng.random()))
-        fleet.wait(lambda slot=slot: fleet.kill(slot), 60, "nothing to kill")  # type: ignore[misc]
+        fleet.kill_and_crash_at(slot, point)
     ends = before + 2 * storm.workers
-    fleet.wait(lambda: fleet.restarts >= ends, 300, f"{fleet.restarts} ends, not {ends}")
+    fleet.wait(lambda: fleet.restarts >= ends, 300, f"no {ends} ends")
 
 
 def drained(settings: Settings, backlog: topic_log.Backlog) -> bool:
