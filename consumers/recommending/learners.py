@@ -96,6 +96,7 @@ class Learners:
                 self._write(f"{RERANKER}/{scenario}/{self._slot}", own.to_bytes())
             others = self._others.get(scenario, {})
             lately = [known for at, known in others.values() if at > now_ms - FORGOTTEN_MS]
+            own.pace = 1 + len(lately)
             if lately:
                 own.adopt(Reranker.merged([own, *lately]))
         if now_ms >= self._next_slow_ms:

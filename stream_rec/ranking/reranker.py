@@ -21,9 +21,15 @@ from stream_rec.ranking.start_weights import CENTRE, HIDDEN, SCALE, start_weight
 
 
 class Reranker:
-    """Weights, their moments, and how many examples made them."""
+    """Weights, their moments, and how many examples made them.
+
+    `pace` is how many learn beside each other: an average moves by the mean of their steps, so
+    each takes steps as much longer, and together they learn from an event what one alone would
+    (the linear scaling rule: Goyal et al., "Accurate, large minibatch SGD", 2017).
+    """
 
     def __init__(self) -> None:
+        self.pace = 1
         self.examples = 0  # learned here
         self.evidence = 0  # learned here and wherever weights were taken from
         self.weights: NDArray[np.float32] = start_weights()  # (parameters,)
@@ -55,7 +61,8 @@ class Reranker:
         self.examples += 1
         self.evidence += 1
         gradient = self._gradient(features, taken, newness)
-        _step(self.weights, gradient, self.first, self.second, self.examples)
+        rate = np.float32(_RATE * min(self.pace, _FASTEST))
+        _step(self.weights, gradient, (self.first, self.second), self.examples, rate)
 
     def _gradient(
         self, features: NDArray[np.float32], taken: int, newness: float
@@ -179,8 +186,9 @@ def _combine(active, straight, newness, layer, out):  # type: ignore[no-untyped-
 
 
 @kernel
-def _step(weights, gradient, first, second, number):  # type: ignore[no-untyped-def]
+def _step(weights, gradient, moments, number, rate):  # type: ignore[no-untyped-def]
     """Take one step of Adam (Kingma and Ba, ICLR 2015)."""
+    first, second = moments
     fading_first = np.float32(1.0 - 0.9**number)
     fading_second = np.float32(1.0 - 0.999**number)
     for place in range(weights.shape[0]):
@@ -188,9 +196,10 @@ def _step(weights, gradient, first, second, number):  # type: ignore[no-untyped-
         first[place] = np.float32(0.9) * first[place] + np.float32(0.1) * slope
         second[place] = np.float32(0.999) * second[place] + np.float32(0.001) * slope * slope
         root = np.sqrt(second[place] / fading_second) + np.float32(1e-6)
-        weights[place] -= np.float32(_RATE) * (first[place] / fading_first) / root
+        weights[place] -= rate * (first[place] / fading_first) / root
 
 
 _MAGIC = b"stream-rec re-ranker 1\n"
 _CLIP = 5.0  # standard deviations
 _RATE = 1e-3
+_FASTEST = 4  # times the rate: longer steps no longer add up

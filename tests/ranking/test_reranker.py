@@ -106,3 +106,24 @@ def test_what_was_adopted_counts_as_evidence_not_as_own_examples() -> None:
     own = _taught(1, 10)
     own.adopt(Reranker.merged([own, _taught(2, 30)]))
     assert (own.examples, own.evidence) == (10, 40)
+
+
+def test_three_that_learn_beside_each_other_learn_as_fast_as_one() -> None:
+    def lost_by(workers: int, pace: int) -> float:
+        parts = [Reranker() for _ in range(workers)]
+        for number in range(180):
+            part = parts[number % workers]
+            part.pace = pace
+            features = _features(number)
+            part.learn(features, int(features[:, Feature.POPULAR_100].argmin()), 0.0)
+            if number % 15 == 14:
+                mean = Reranker.merged(parts)
+                for one in parts:
+                    one.adopt(mean)
+        fresh = [_features(1000 + number) for number in range(30)]
+        return sum(_loss(parts[0], f, int(f[:, Feature.POPULAR_100].argmin()), 0.0) for f in fresh)
+
+    start, one = lost_by(1, 0), lost_by(1, 1)
+    assert one < start
+    assert lost_by(3, 3) == pytest.approx(one, abs=0.1 * (start - one))
+    assert lost_by(3, 1) > one + 0.3 * (start - one)  # without the pace

@@ -76,6 +76,7 @@ def test_exchange_writes_once_and_takes_the_average(
     assert Reranker.from_bytes(written[0][1]).weights[0] == 1.0
     assert replica.rerankers["default"].weights[0] == pytest.approx(0.25)
     assert replica.rerankers["default"].examples == 10
+    assert replica.rerankers["default"].pace == 2
     learners.exchange(NOW_MS + 10)
     learners.exchange(NOW_MS + 5_000)
     assert len(written) == 1, "nothing was learned since"
