@@ -182,6 +182,12 @@ def test_services_wait_for_what_can_be_waited_for() -> None:
                 assert has, f"{name} waits for the health of {other}"
 
 
+def test_every_service_that_stays_says_how_it_is() -> None:
+    for name, service in COMPOSE["services"].items():
+        if service["restart"] != "no" and not service["image"].startswith("stream-rec:"):
+            assert service["healthcheck"]["test"], name  # ours say it in the Dockerfile
+
+
 def test_volumes_secrets_and_networks_are_declared_and_used() -> None:
     used: dict[str, set[str]] = {"volumes": set(), "secrets": set(), "networks": set()}
     for service in COMPOSE["services"].values():
