@@ -52,7 +52,9 @@ $(STAMP)/warm: $(STAMP)/project
 demo: setup ## the main job on a simulated shop, live, about 90 s
 	$(BIN)/stream-rec demo
 
+# Files run side by side, so threads of one would only take the other's processor.
 .PHONY: test
+test: export OMP_NUM_THREADS ?= 1
 test: setup ## every test but the slow ones and those that need a GPU
 	$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder \
 	  -m "not slow and not gpu" $(TESTS)

@@ -118,6 +118,15 @@ def test_what_waits_is_no_lag() -> None:
     assert intake.lag({0: ledger}) == 0
 
 
+def test_events_that_no_ledger_has_counted_are_lag() -> None:
+    consumer = Consumer(reviews=[record(number) for number in range(5)], refinements=[])
+    intake = Intake(consumer, TOPICS)  # type: ignore[arg-type]
+    ledger = Ledger(next_offsets={TOPICS.reviews: 2})
+    assert intake.lag({0: ledger}) == 3
+    intake.read(0, most=2)  # and as many that came meanwhile
+    assert intake.lag({0: ledger}) == 1
+
+
 def test_one_that_cannot_be_read_passes_as_nothing() -> None:
     consumer = Consumer(reviews=[], refinements=[record(0, b"torn"), record(1, b"\x81\xa1")])
     intake = Intake(consumer, TOPICS)  # type: ignore[arg-type]

@@ -267,6 +267,8 @@ def test_outcomes_of_each_topic_add_up_to_the_records_read(shop: Worker) -> None
     text = shop.get("/metrics")[1]
     for name in ("judged_events", "exposures_by_item", "drift_mean_ratio", "policy_version"):
         assert f"stream_rec_{name}" in text
+    assert f'stream_rec_state{{what="partitions"}} {float(shop.settings.partitions)}' in text
+    assert 'stream_rec_state{what="known_items"} 12.0' in text
 
 
 def test_marker_of_a_producers_transaction_is_nothing_to_wait_for(shop: Worker) -> None:
