@@ -27,7 +27,7 @@ from stream_rec.adapters.life import AdapterVersion
 from stream_rec.errors import CheckpointRejected, StateRejected
 from stream_rec.language_model.adapter import merge_adapter
 from stream_rec.language_model.backbone import Backbone
-from stream_rec.language_model.learning_round import served_adapter
+from stream_rec.language_model.stored_adapter import served_adapter
 from stream_rec.language_model.vector_cache import VectorCache, cache_fingerprint, prune_caches
 
 

@@ -37,13 +37,9 @@ from stream_rec.errors import CheckpointRejected, TrainingFailed
 from stream_rec.language_model.adapter import adapter_rank, merge_adapter
 from stream_rec.language_model.backbone import Backbone, compute_with, load_backbone
 from stream_rec.language_model.encoding import encode
-from stream_rec.language_model.learning_round import (
-    Catalogue,
-    Conditions,
-    learning_round,
-    served_adapter,
-)
+from stream_rec.language_model.learning_round import Catalogue, Conditions, learning_round
 from stream_rec.language_model.lesson import Step, lora_settings
+from stream_rec.language_model.stored_adapter import served_adapter
 from stream_rec.language_model.tower_training import TowerSettings
 from stream_rec.language_model.vector_cache import cache_fingerprint
 from stream_rec.policy import AdapterPolicy

@@ -19,39 +19,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rec.adapters.checkpoint import Checkpoint
-from stream_rec.errors import TrainingFailed
-from stream_rec.language_model.adapter import AdapterArrays, merge_adapter
-from stream_rec.language_model.adapter_methods import Method
+from stream_rec.language_model.adapter import merge_adapter
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.gate import Space, Verdict, offline_gate
 from stream_rec.language_model.gradient_exchange import processes
-from stream_rec.language_model.lesson import Lesson, LoraSettings, Step, Trained, asked_weights
+from stream_rec.language_model.lesson import LoraSettings, Step, Trained
 from stream_rec.language_model.lesson_exchange import hand_out
+from stream_rec.language_model.lesson_making import how_often_asked, lesson_of, reviews_of
 from stream_rec.language_model.lora import train_adapter
 from stream_rec.language_model.next_item_examples import (
     NextItems,
     clip_users,
     decayed_recency,
-    how_much_taken,
     next_items,
 )
-from stream_rec.language_model.rating_task import Reviews
 from stream_rec.language_model.replay_buffer import Feedback
 from stream_rec.language_model.scenario_tasks import (
-    SCENARIO_HEAD,
     Histories,
     Shared,
-    as_arrays,
     heads_of,
     scenario_tasks,
 )
+from stream_rec.language_model.stored_adapter import served_adapter, start_of, stored_adapter
 from stream_rec.language_model.tower_training import (
     Tower,
     TowerSettings,
     refit_tower,
     tower_arrays,
-    tower_of_arrays,
     tower_vectors,
     train_tower,
 )
@@ -140,8 +135,14 @@ def learning_round(
     adapter = dict(last.adapter) if last else {}
     metrics: dict[str, float] = {"past_examples": len(past), "later_examples": len(later)}
     if conditions.lora is not None:
-        reviews = _reviews(histories, int(past.timestamp.max()))
-        lesson, chosen = _lesson(catalogue.texts, tower, text, past, conditions)
+        reviews = reviews_of(histories, int(past.timestamp.max()))
+        weights = how_often_asked(
+            past,
+            len(catalogue.texts),
+            since_ms=conditions.since_ms,
+            replay_ratio=conditions.replay_ratio,
+        )
+        lesson, chosen = lesson_of(catalogue.texts, text, tower_vectors(tower, text), weights)
         shared = Shared(
             text=text,
             rows=rows,
@@ -173,7 +174,7 @@ def learning_round(
         text = _read(backbone, trained.arrays, catalogue, conditions)
         tell("catalogue encoded")
         tower = _tower(text, past, conditions)
-        adapter = _adapter_of(trained)
+        adapter = stored_adapter(trained)
         metrics |= _metrics_of(trained)
     verdict = offline_gate(
         judged_against,
@@ -200,45 +201,6 @@ def learning_round(
     )
 
 
-class ServingEncoder:
-    """Encodes the texts of later items into the space of a checkpoint."""
-
-    def __init__(self, backbone: Backbone, checkpoint: Checkpoint) -> None:
-        """Merge the adapter; the backbone itself stays as it is.
-
-        Raises:
-            CheckpointRejected: the adapter does not fit the backbone.
-        """
-        self.backbone = merge_adapter(backbone, served_adapter(checkpoint))
-        self.tower = tower_of_arrays(checkpoint.tower) if checkpoint.tower else None
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors ``(texts, dimension)``; zero for a text without words."""
-        text = encode(self.backbone, texts)
-        if self.tower is None:
-            return text
-        vectors = tower_vectors(self.tower, text, residuals=False)
-        vectors[~text.any(axis=1)] = 0.0
-        return vectors
-
-
-def served_adapter(checkpoint: Checkpoint | None) -> dict[str, NDArray[Any]]:
-    """Return the weights by which a checkpoint reads texts, empty for the frozen model."""
-    return _weights_served(checkpoint.adapter) if checkpoint else {}
-
-
-def start_of(adapter: AdapterArrays, method: Method) -> AdapterArrays | None:
-    """Return the weights of a checkpoint's adapter that training goes on from, None without any.
-
-    Only `long_short` goes on from the slow ones: the other methods, from what was promoted.
-
-    >>> start_of({"a": 1, "slow.a": 2}, "proximal"), start_of({"a": 1, "slow.a": 2}, "long_short")
-    ({'a': 1}, {'a': 2})
-    """
-    slow = {k.removeprefix(_SLOW): v for k, v in adapter.items() if k.startswith(_SLOW)}
-    return (slow if method == "long_short" else {}) or _weights_served(adapter) or None
-
-
 def _read(
     backbone: Backbone,
     adapter: Mapping[str, NDArray[Any]],
@@ -255,12 +217,6 @@ def _read(
 
 def _held_out(conditions: Conditions, examples: int) -> float:
     return min(conditions.held_out, conditions.most_held_out / max(1, examples))
-
-
-def _adapter_of(trained: Trained) -> dict[str, NDArray[Any]]:
-    aside = {f"{_SLOW}{k}": v for k, v in trained.slow.items()}
-    aside |= {f"{_HEAD}{k}": v for k, v in trained.head.items()}
-    return {**trained.arrays, **aside, **as_arrays(trained.scenario_heads)}
 
 
 def _metrics_of(trained: Trained) -> dict[str, float]:
@@ -323,61 +279,4 @@ def _tower(text: NDArray[np.float32], past: NextItems, conditions: Conditions) -
     )
 
 
-def _lesson(
-    texts: Sequence[str],
-    tower: Tower,
-    text: NDArray[np.float32],
-    past: NextItems,
-    conditions: Conditions,
-) -> tuple[Lesson, NDArray[np.int64]]:
-    """Ask for the items that were taken and have words, lately taken ones more often.
-
-    What reviews say of an item without words is for the tower alone: an adapter would be asked for
-    many targets of one and the same empty text. Return the rows of the catalogue that are asked,
-    too.
-    """
-    fresh = past.timestamp > conditions.since_ms
-    lately, before = (how_much_taken(past.select(part), len(texts)) for part in (fresh, ~fresh))
-    weights = asked_weights(lately, before, conditions.replay_ratio)
-    worded = np.array([bool(words.strip()) for words in texts], np.bool_)
-    chosen = np.flatnonzero((weights > 0) & worded & text.any(axis=1))
-    if not len(chosen):
-        message = "no item that was taken has a text"
-        raise TrainingFailed(message)
-    lesson = Lesson(
-        texts=[texts[int(i)] for i in chosen],
-        teacher=tower_vectors(tower, text)[chosen],
-        weight=weights[chosen],
-    )
-    return lesson, chosen
-
-
-def _reviews(histories: Mapping[str, Sequence[Feedback]], until: int) -> Reviews | None:
-    """Return the newest rated reviews up to a time."""
-    rated = sorted(
-        (f.timestamp, f.text, f.rating)
-        for history in histories.values()
-        for f in history
-        if f.rating is not None and f.text.strip() and f.timestamp <= until
-    )[-_MOST_REVIEWS:]
-    if not rated:
-        return None
-    return Reviews(
-        texts=[text for _, text, _ in rated],
-        ratings=np.array([rating for _, _, rating in rated], np.float32),
-    )
-
-
-def _weights_served(adapter: AdapterArrays) -> dict[str, NDArray[Any]]:
-    return {name: array for name, array in adapter.items() if not _aside(name)}
-
-
-def _aside(name: str) -> bool:
-    """Say whether an array of a checkpoint's adapter is not what is served."""
-    return name.startswith((_SLOW, _HEAD, SCENARIO_HEAD))
-
-
-_SLOW = "slow."
-_HEAD = "rating_head."
-_MOST_REVIEWS = 5000
 _MOST_OF_A_USER = 32.0  # weight of all of a user's examples together

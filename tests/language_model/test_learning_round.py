@@ -25,13 +25,13 @@ from stream_rec.language_model.learning_round import (
     Candidate,
     Catalogue,
     Conditions,
-    ServingEncoder,
     learning_round,
-    start_of,
 )
 from stream_rec.language_model.lesson import Lesson, LoraSettings, Trained
 from stream_rec.language_model.replay_buffer import Feedback
+from stream_rec.language_model.stored_adapter import start_of
 from stream_rec.language_model.tower_training import TowerSettings, tower_of_arrays
+from tests.language_model.serving_encoder import ServingEncoder
 
 NOUNS = {"fan": 0, "guitar": 0, "monitor": 1, "cable": 1, "game": 2, "case": 2}
 TEXTS = [f"{word} {noun}" for word in ("quiet", "loud", "a", "the", "of", "for") for noun in NOUNS]

@@ -16,7 +16,6 @@ from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
 from stream_rec.adapters.life import encode_adapter, record_key
 from stream_rec.language_model.backbone import Backbone
-from stream_rec.language_model.learning_round import ServingEncoder
 from tests.consumers.encoding.test_versions import (
     ITEMS,
     VERSION,
@@ -28,6 +27,7 @@ from tests.consumers.encoding.test_versions import (
     settings,
 )
 from tests.consumers.training.learning import read_all
+from tests.language_model.serving_encoder import ServingEncoder
 
 __all__ = ["settings"]
 SOON_S = 60.0

@@ -24,10 +24,10 @@ from stream_rec.events import event_of
 from stream_rec.items import text_hash
 from stream_rec.language_model.backbone import Backbone
 from stream_rec.language_model.encoding import encode
-from stream_rec.language_model.learning_round import ServingEncoder
 from stream_rec.language_model.vector_cache import cache_fingerprint
 from stream_rec.policy import AdapterPolicy, Gate, Signals
 from tests.consumers.training.learning import TEXTS, behaviour
+from tests.language_model.serving_encoder import ServingEncoder
 
 POLICY = AdapterPolicy(
     method="fine_tune",
