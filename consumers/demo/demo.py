@@ -218,7 +218,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 # A show is short: adapters are trained early and briefly, and fewer live events decide on them.
 LEARNING = {
-    "adapter": {"every_events": 1500, "max_s": 20, "gate": {"shadow_events": 300}},
+    "adapter": {"every_events": 1500, "max_s": 40, "gate": {"shadow_events": 300}},
 }
 PLAIN_EVERY_S = 5.0
 ENCODING_SILENCE_S = 120.0

@@ -55,7 +55,7 @@ def train_adapter(
     starts from the base model. Call with all known items; the time budget includes preparation.
 
     Raises:
-        TrainingFailed: too few items, or NaN or Inf on the way.
+        TrainingFailed: too few items, too little time for so many, or NaN or Inf on the way.
         CheckpointRejected: ``start`` does not fit the model or the rank.
     """
     if len(lesson.texts) < _FEWEST:
@@ -69,6 +69,7 @@ def train_adapter(
         prepared = monotonic()
         best, texts = _train(run, before, lambda: monotonic() - begun, progress)
         spent = monotonic() - prepared
+    _check_time(prepared - begun, spent, best.step, settings)
     arrays, slow = served_and_slow(settings.method, best.arrays, run.start)
     return Trained(
         arrays=arrays,
@@ -83,6 +84,20 @@ def train_adapter(
         loss=best.loss,
         texts_per_s=texts / spent if spent > 0 else 0.0,
     )
+
+
+def _check_time(preparing_s: float, steps_s: float, steps: int, settings: LoraSettings) -> None:
+    """Refuse what hardly learned because its time went by before it began.
+
+    A catalogue would be read with it, and live events judge it, for nothing.
+    """
+    late = preparing_s + steps_s >= settings.max_s
+    if late and steps < settings.warmup_steps and preparing_s > steps_s:
+        message = (
+            f"preparing took {preparing_s:.0f} of {settings.max_s:.0f} s and left little to learn "
+            "in: adapter.max_s is too short for so many items on this machine"
+        )
+        raise TrainingFailed(message)
 
 
 @dataclass(frozen=True, slots=True)

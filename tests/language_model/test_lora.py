@@ -1,7 +1,7 @@
 """The adapter: it learns neighbourhoods, generalises to new texts, and never escapes its bounds."""
 
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +182,12 @@ def test_same_seed_gives_the_same_adapter(causal: Backbone) -> None:
     one, two = train(causal, short), train(causal, short)
     for name in one.arrays:
         np.testing.assert_allclose(one.arrays[name], two.arrays[name], atol=1e-6)
+
+
+def test_time_that_preparing_uses_up_makes_no_adapter(causal: Backbone) -> None:
+    ticks = chain([0.0, 8.0], count(9.0))
+    with pytest.raises(TrainingFailed, match=r"preparing took 8 of 9 s .*max_s is too short"):
+        train(causal, replace(FAST, max_s=9), monotonic=lambda: next(ticks))
 
 
 def test_time_budget_ends_training(causal: Backbone) -> None:
