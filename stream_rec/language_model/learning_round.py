@@ -166,6 +166,8 @@ def learning_round(
             lesson,
             conditions.lora,
             start=start,
+            # long_short goes on from other weights than those that the text was read with
+            known=None if conditions.lora.method == "long_short" else text[chosen],
             seed=conditions.seed,
             monotonic=conditions.monotonic,
             progress=conditions.progress,

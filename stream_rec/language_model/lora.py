@@ -45,6 +45,7 @@ def train_adapter(
     settings: LoraSettings,
     *,
     start: AdapterArrays | None = None,
+    known: NDArray[np.float32] | None = None,
     seed: int,
     monotonic: Callable[[], float],
     progress: Callable[[Step], None] | None = None,
@@ -52,7 +53,9 @@ def train_adapter(
     """Train an adapter and return its best state by a held-out part of the items.
 
     ``start`` is the last promoted adapter (the slow one for ``long_short``); without it, training
-    starts from the base model. Call with all known items; the time budget includes preparation.
+    starts from the base model. ``known`` ``(texts, dimension)`` are the texts' vectors under it,
+    where the caller has them: they need not be computed again. Call with all known items; the time
+    budget includes preparation.
 
     Raises:
         TrainingFailed: too few items, too little time for so many, or NaN or Inf on the way.
@@ -64,7 +67,7 @@ def train_adapter(
     begun = monotonic()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        run = _Run(backbone, lesson, settings, start, np.random.default_rng(seed))
+        run = _Run(backbone, lesson, settings, start, np.random.default_rng(seed), known)
         before, of_scenarios = run.held_out_loss(), run.scenario_losses()
         prepared = monotonic()
         best, texts = _train(run, before, lambda: monotonic() - begun, progress)
@@ -150,6 +153,7 @@ class _Run:
         settings: LoraSettings,
         start: AdapterArrays | None,
         random: np.random.Generator,
+        known: NDArray[np.float32] | None,
     ) -> None:
         self.settings = settings
         self.device = backbone.device
@@ -173,7 +177,9 @@ class _Run:
                 max_bytes=settings.cache_bytes,
             )
             self.budget = _TOKENS_AT_ONCE[self.device.type]
-            self.memory = self.texts.all_vectors(self.budget).float()
+            if known is None:
+                known = self.texts.all_vectors(self.budget).float().cpu().numpy()
+            self.memory = torch.from_numpy(known.astype(np.float32)).to(self.device)
             self.rating = _rating_task(backbone, self.model, lesson.reviews, settings)
         self.teacher = torch.from_numpy(np.ascontiguousarray(lesson.teacher)).to(self.device)
         order = random.permutation(len(lesson.texts))

@@ -184,6 +184,15 @@ def test_same_seed_gives_the_same_adapter(causal: Backbone) -> None:
         np.testing.assert_allclose(one.arrays[name], two.arrays[name], atol=1e-6)
 
 
+def test_vectors_that_are_known_need_not_be_computed_again(causal: Backbone) -> None:
+    few = replace(FAST, max_steps=5, check_every=5)
+    again, known = train(causal, few), train(causal, few, known=encode(causal, TEXTS))
+    assert known.loss_before == pytest.approx(again.loss_before, abs=1e-3)
+    assert known.loss == pytest.approx(again.loss, abs=1e-2)
+    elsewhere = train(causal, few, known=np.roll(encode(causal, TEXTS), 7, axis=0))
+    assert abs(elsewhere.loss_before - again.loss_before) > 0.01, "what is given is not used"
+
+
 def test_time_that_preparing_uses_up_makes_no_adapter(causal: Backbone) -> None:
     ticks = chain([0.0, 8.0], count(9.0))
     with pytest.raises(TrainingFailed, match=r"preparing took 8 of 9 s .*max_s is too short"):
