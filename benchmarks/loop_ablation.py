@@ -91,8 +91,9 @@ class Loop:
         events, made = len(self.stream.arrivals), list[Made]()
         serving: AdapterVersion | None = None  # the adapter that rounds go on from
         waiting = list[Made]()
-        adapters = set(range(adapter_every, events, adapter_every)) if adapter_every else set()
-        for at in sorted({*range(FEWEST, events, tower_every), *adapters}):
+        last = max(0, events - ADAPTER_LATE)  # later ones would never serve
+        adapters = set(range(adapter_every, last, adapter_every)) if adapter_every else set()
+        for at in sorted({*range(FEWEST, events - TOWER_LATE, tower_every), *adapters}):
             for ready in [one for one in waiting if one.serves_from <= at]:
                 waiting.remove(ready)
                 serving = ready.record
