@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -169,10 +169,10 @@ def judged(
 
 
 def rows_of(
-    one: Judged, frozen: Judged, best: float, names: tuple[str, str]
+    one: Judged, beside: Mapping[str, Judged], best: float, names: tuple[str, str]
 ) -> list[dict[str, object]]:
-    """Return what one variant gained, by group of events, beside the frozen engine."""
-    gains, before = np.array(one.gains), np.array(frozen.gains)
+    """Return what one variant gained, by group of events, beside others of the same stream."""
+    gains = np.array(one.gains)
     _, users = np.unique(one.users, return_inverse=True)
     new = np.array(one.new, np.bool_)
     newest = np.arange(len(gains)) >= len(gains) // 2
@@ -181,12 +181,18 @@ def rows_of(
     }  # fmt: skip
     out = []
     for group, chosen in groups.items():
-        paired = paired_by_user((gains - before)[chosen], users[chosen])
-        mean, was = float(gains[chosen].mean()), float(before[chosen].mean())
-        whole = group == "all" or ""  # the baseline is known for all events together
+        mean = float(gains[chosen].mean())
         row = {"stream": names[0], "variant": names[1], "events": group, "n": int(chosen.sum())}
-        row |= {"ndcg": round(mean, 5), "to frozen": round(mean / was, 4) if was else 0.0}
-        out.append(row | {"z": round(paired.z, 2), "to best": whole and round(mean / best, 3)})
+        row["ndcg"] = round(mean, 5)
+        for name in ("frozen", "tower"):
+            row |= {f"to {name}": "", f"z to {name}": ""}
+            if name in beside:
+                before = np.array(beside[name].gains)[chosen]
+                paired, was = paired_by_user(gains[chosen] - before, users[chosen]), before.mean()
+                row[f"to {name}"] = round(mean / was, 4) if was else 0.0
+                row[f"z to {name}"] = round(paired.z, 2)
+        # the baseline is known for all events together
+        out.append(row | {"to best": round(mean / best, 3) if group == "all" else ""})
     return out
 
 
@@ -199,8 +205,9 @@ def main() -> int:
         best = best_baseline(stream.items, stream.arrivals)
         frozen = judged(stream, replica_of(stream.items, stream.vectors, None), None)
         counted = judged(stream, replica_of(stream.items, None, None), None)
-        rows = rows_of(counted, frozen, best, (given.stream, "statistics, no text"))
-        rows += rows_of(frozen, frozen, best, (given.stream, "frozen text"))
+        beside = {"frozen": frozen}
+        rows = rows_of(counted, beside, best, (given.stream, "statistics, no text"))
+        rows += rows_of(frozen, beside, best, (given.stream, "frozen text"))
         variants = [("tower", 0, given.methods[0])]
         if given.adapter_every:
             variants += [
@@ -212,7 +219,8 @@ def main() -> int:
             loop = Loop(stream, own, AdapterPolicy(method=method, max_s=given.max_s))
             versions = loop.versions(given.tower_every, adapter_every)
             one = judged(stream, replica_of(stream.items, stream.vectors, None), loop, versions)
-            rows += rows_of(one, frozen, best, (given.stream, f"{name}, {len(versions)} versions"))
+            rows += rows_of(one, beside, best, (given.stream, f"{name}, {len(versions)} versions"))
+            beside.setdefault("tower", one)
     show(f"published lists, {given.events:,} events", rows, as_json=given.json)
     return 0
 
