@@ -153,7 +153,7 @@ class _Run:
         settings: LoraSettings,
         start: AdapterArrays | None,
         random: np.random.Generator,
-        known: NDArray[np.float32] | None,
+        known: NDArray[np.float32] | None = None,
     ) -> None:
         self.settings = settings
         self.device = backbone.device
