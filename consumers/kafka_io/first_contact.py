@@ -170,11 +170,13 @@ class _Heard(logging.Handler):
 
     `cut_off` counts connections that ended after a broker had named its version: it closes so when
     it refuses a login, and the client mostly throws the answer away that came before. `ended`
-    counts TLS handshakes that were cut short.
+    counts TLS handshakes that were cut short. `found` is the level and whether lines are passed on,
+    as the log was before anybody listened.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, found: tuple[int, bool]) -> None:
         super().__init__(level=logging.INFO)
+        self.found = found
         self.errors: list[BaseException] = []
         self.cut_off = self.ended = 0
         self._greeted = False
@@ -201,12 +203,10 @@ def _listening() -> Iterator[_Heard]:
     Threads that make their first contact at once share the logger: the first one in finds it as it
     is to be left, and the last one out leaves it so.
     """
-    heard = _Heard()
     logger = logging.getLogger("kafka.net")
     with _one_at_a_time:
-        if not _listeners:
-            _found.update(level=logger.level, propagate=logger.propagate)
-        _listeners.append(heard)
+        others = _listeners(logger)
+        heard = _Heard(others[0].found if others else (logger.level, logger.propagate))
         logger.addHandler(heard)
         logger.setLevel(logging.INFO)
         logger.propagate = False
@@ -215,15 +215,16 @@ def _listening() -> Iterator[_Heard]:
     finally:
         with _one_at_a_time:
             logger.removeHandler(heard)
-            _listeners.remove(heard)
-            if not _listeners:
-                logger.setLevel(_found["level"])
-                logger.propagate = bool(_found["propagate"])
+            if not _listeners(logger):
+                level, logger.propagate = heard.found
+                logger.setLevel(level)
+
+
+def _listeners(logger: logging.Logger) -> list[_Heard]:
+    return [handler for handler in logger.handlers if isinstance(handler, _Heard)]
 
 
 _one_at_a_time = threading.Lock()
-_listeners: list[_Heard] = []
-_found: dict[str, int] = {}
 
 # A reason is heard within a second; a slow broker gets the rest of half a minute.
 PATIENCE_MS = (3_000, 27_000)

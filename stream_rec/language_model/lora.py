@@ -69,10 +69,9 @@ def train_adapter(
         torch.manual_seed(seed)
         run = _Run(backbone, lesson, settings, start, np.random.default_rng(seed), known)
         before, of_scenarios = run.held_out_loss(), run.scenario_losses()
-        prepared = monotonic()
-        best, texts = _train(run, before, lambda: monotonic() - begun, progress)
-        spent = monotonic() - prepared
-    _check_time(prepared - begun, spent, best.step, settings)
+        prepared_s = monotonic() - begun
+        best, texts = _train(run, before, prepared_s, lambda: monotonic() - begun, progress)
+        spent = monotonic() - begun - prepared_s
     arrays, slow = served_and_slow(settings.method, best.arrays, run.start)
     return Trained(
         arrays=arrays,
@@ -87,20 +86,6 @@ def train_adapter(
         loss=best.loss,
         texts_per_s=texts / spent if spent > 0 else 0.0,
     )
-
-
-def _check_time(preparing_s: float, steps_s: float, steps: int, settings: LoraSettings) -> None:
-    """Refuse what hardly learned because its time went by before it began.
-
-    A catalogue would be read with it, and live events judge it, for nothing.
-    """
-    late = preparing_s + steps_s >= settings.max_s
-    if late and steps < settings.warmup_steps and preparing_s > steps_s:
-        message = (
-            f"preparing took {preparing_s:.0f} of {settings.max_s:.0f} s and left little to learn "
-            "in: adapter.max_s is too short for so many items on this machine"
-        )
-        raise TrainingFailed(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +103,15 @@ class _Best:
 def _train(
     run: _Run,
     loss_before: float,
+    prepared_s: float,
     elapsed: Callable[[], float],
     progress: Callable[[Step], None] | None,
 ) -> tuple[_Best, int]:
-    """Step until time is up or the held-out items fare worse; return the best and texts seen."""
+    """Step until time is up or the held-out items fare worse; return the best and texts seen.
+
+    What preparing left hardly any time for is refused: a catalogue would be read with it, and live
+    events judge it, for nothing.
+    """
     settings, texts = run.settings, 0
     best = _Best(*run.weights_now(), run.scenario_losses(), 0, loss_before)
     for step in range(1, settings.max_steps + 1):
@@ -136,6 +126,14 @@ def _train(
                 best = _Best(*run.weights_now(), run.scenario_losses(), step, held_out)
         if late or step - best.step >= settings.patience * settings.check_every:
             break
+    if late and step < settings.warmup_steps:
+        (prepared_s, whole_s) = agree([prepared_s, elapsed()])
+        if prepared_s > whole_s / 2:
+            message = (
+                f"preparing took {prepared_s:.0f} of {settings.max_s:.0f} s and left {step} steps: "
+                "adapter.max_s is too short for so many items on this machine"
+            )
+            raise TrainingFailed(message)
     return best, texts
 
 
@@ -177,9 +175,11 @@ class _Run:
                 max_bytes=settings.cache_bytes,
             )
             self.budget = _TOKENS_AT_ONCE[self.device.type]
-            if known is None:
-                known = self.texts.all_vectors(self.budget).float().cpu().numpy()
-            self.memory = torch.from_numpy(known.astype(np.float32)).to(self.device)
+            self.memory = (
+                self.texts.all_vectors(self.budget).float()
+                if known is None
+                else torch.tensor(known, dtype=torch.float32, device=self.device)
+            )
             self.rating = _rating_task(backbone, self.model, lesson.reviews, settings)
         self.teacher = torch.from_numpy(np.ascontiguousarray(lesson.teacher)).to(self.device)
         order = random.permutation(len(lesson.texts))

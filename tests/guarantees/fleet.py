@@ -3,7 +3,6 @@
 The processes are the product's own command under the product's own supervisor, as `up` runs them.
 """
 
-import contextlib
 import os
 import signal
 import threading
@@ -69,14 +68,7 @@ class Fleet:
 
     def kill(self, slot: int) -> bool:
         """Kill a worker as a power cut would; False when it is not running just now."""
-        pid = self._supervisor.pids().get(f"{NAME}-{slot}")
-        if pid is None or not runs_the_program(pid):
-            return False
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return True
+        return killed(self._running(slot))
 
     def stopped(self, slot: int) -> bool:
         """Say whether a worker was stopped (SIGSTOP) and not continued."""
@@ -95,15 +87,10 @@ class Fleet:
         `point:n:STOP` stops it there instead. What runs has used up what it was told, so it cannot
         be the one that reads this; if it dies of something else meanwhile, that was the kill.
         """
-        name = f"{NAME}-{slot}"
-        self.wait(
-            lambda: runs_the_program(self._supervisor.pids().get(name)), within_s, "nothing to kill"
-        )
-        pid = self._supervisor.pids().get(name)
+        self.wait(lambda: self._running(slot) is not None, within_s, "nothing to kill")
+        pid = self._running(slot)
         (self._folder / f"crash-at-{slot}").write_text(point)
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        killed(pid)
 
     def empty_disk_next(self, slot: int) -> None:
         """Let the worker's next incarnation find nothing of what the last one stored."""
@@ -149,6 +136,11 @@ class Fleet:
         finally:
             connection.close()
 
+    def _running(self, slot: int) -> int | None:
+        """Return the process id of a worker that is neither dead nor still the starting shell."""
+        pid = self._supervisor.pids().get(f"{NAME}-{slot}")
+        return pid if pid is not None and runs_the_program(pid) else None
+
     def _made(self) -> Supervisor:
         children = [self._child(slot, address) for slot, address in self._addresses.items()]
         return Supervisor(
@@ -164,7 +156,17 @@ class Fleet:
         )
 
 
-def runs_the_program(pid: int | None) -> bool:
+def killed(pid: int | None) -> bool:
+    """Kill a process; False when there is none."""
+    try:
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return pid is not None
+
+
+def runs_the_program(pid: int) -> bool:
     """Say whether a process is neither dead nor still the shell that starts the program."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] not in (b"", b"sh")
