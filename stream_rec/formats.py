@@ -162,7 +162,10 @@ FORMATS: Mapping[str, Format] = {
         title="a record of facts",
         place="internal.statistics",
         encoding="msgpack",
-        changes=("columns of events and link rows",),
+        changes=(
+            "columns of events and link rows",
+            "and how long the user of each event had been known",
+        ),
         constant="stream_rec.statistics.facts:_FORMAT",
     ),
     "policy": Format(

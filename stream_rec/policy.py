@@ -126,6 +126,18 @@ class IntakePolicy(_Part, frozen=True):
     probe_s: Annotated[float, Meta(ge=1, le=86400)] = 30.0
 
 
+class Trust(_Part, frozen=True):
+    """How much of what newcomers say reaches others; read from the policy of `*` alone.
+
+    Who has been known for fewer than about `tenure_events` events of the stream is a newcomer; 0
+    trusts everybody alike. Each item is allowed as many newcomers as `allowance` events of
+    established users would bring, and more as they take it.
+    """
+
+    tenure_events: Annotated[float, Meta(ge=0, le=1e9)] = 4500.0
+    allowance: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+
+
 class Gate(_Part, frozen=True):
     """When an adapter may serve."""
 
@@ -159,6 +171,7 @@ class Policy(_Part, frozen=True, rename={"toplist": "list"}):
     rules: Annotated[tuple[Block | Boost | Pin, ...], Meta(max_length=1000)] = ()
     adapter: AdapterPolicy = AdapterPolicy()
     intake: IntakePolicy = IntakePolicy()
+    trust: Trust = Trust()
 
 
 class EffectivePolicy(msgspec.Struct, frozen=True, kw_only=True):

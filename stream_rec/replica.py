@@ -16,7 +16,7 @@ from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.experts.views import TEXT, Views
 from stream_rec.items import Item, item_text, text_hash
-from stream_rec.policy import Policies
+from stream_rec.policy import Policies, Trust
 from stream_rec.profiles.sentiment import Sentiment
 from stream_rec.ranking.derived import Derived
 from stream_rec.ranking.exploration import Exploration
@@ -114,6 +114,11 @@ class Replica:
         """Drop what is remembered of a user's lists; nothing else here knows users."""
         self.views.impressions.forget(user_id, scenarios)
 
+    @property
+    def trust(self) -> Trust:
+        """How much of what newcomers say is passed on, in all scenarios."""
+        return self.policies.effective("*").policy.trust
+
     def reranker(self, scenario: str) -> Reranker:
         """Return the scenario's re-ranker; for a scenario without one, fresh start weights."""
         return self.rerankers.get(scenario) or Reranker()
@@ -149,6 +154,7 @@ class Replica:
             exploration=self.exploration,
             rerankers=self.rerankers,
             adapter_version=version,
+            trust=self.trust,
             count_encoded=counted,
         )
 

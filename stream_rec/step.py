@@ -304,9 +304,10 @@ class _Folding:
         if event.recommendation_id is not None:
             self.replica.exploration.learn(event)
         if event.consuming:
-            first = profile is None
             if folded.counted:
-                self.facts.add(event.item_id, event.timestamp, event.rating, first, folded.links)
+                said = (event.item_id, event.timestamp, event.rating, profile is None)
+                tenure_ms = event.timestamp - folded.profile.since_ms
+                self.facts.add(*said, folded.links, tenure_ms=tenure_ms)
             else:
                 self.facts.link(folded.links)
         self.touched.setdefault(place, {})[event.scenario] = None

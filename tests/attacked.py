@@ -20,6 +20,8 @@ from stream_rec.step import Arrival, Context, step
 Record = dict[str, Any]
 Lists = dict[str, tuple[str, ...]]
 BATCH = 64
+# Lists on the way are of no interest here: each user gets one, and is owed the last one.
+SPARING = {"list": {"min_interval_ms": 86_400_000}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,7 @@ class Played:
         self.rng, self.done = np.random.default_rng(0), 0
         for item in items:
             self.replica.put_item(item)
-        # Lists on the way are of no interest here: each user gets one, and is owed the last one.
-        self.replica.put_policy("*", 0, {"list": {"min_interval_ms": 86_400_000}})
+        self.replica.put_policy("*", 0, SPARING)
 
     def twin(self) -> "Played":
         """Return an engine in the same state, to go on from it in another way."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from stream_rec.items import item_of
-from stream_rec.simulation.shilling import PREFIX, Attack, Profile, attacked
+from stream_rec.simulation.shilling import PREFIX, WINDOW, Attack, Profile, attacked
 from stream_rec.simulation.shop import Shop
-from tests.attacked import Harm, Lists, Played, beginning, harm, last_lists, middling
+from tests.attacked import SPARING, Harm, Lists, Played, beginning, harm, last_lists, middling
 
 EVENTS, USERS, SEEDS = 4_000, 400, 2
 MIDDLING = 0.5
@@ -44,6 +44,30 @@ def test_one_attacker_in_a_hundred_hardly_moves_the_lists_of_others(profile: Pro
     found = attack(profile)
     assert mean(one.rise for one in found) <= 2.0
     assert mean(one.touched for one in found) <= 0.01
+
+
+@cache
+def short_shop(tenure_events: float) -> tuple[Played, list[dict[str, Any]], Lists]:
+    """Return a short stream, where an attack is a large part of what is known of its target."""
+    made = Shop(5, items=300, users=700)
+    items = [item_of(record) for record in made.catalogue()]
+    stream = list(made.events(3_000, 1_700_000_000_000, 5_000))
+    played = Played(items)
+    played.replica.put_policy("*", 0, SPARING | {"trust": {"tenure_events": tenure_events}})
+    played.play(stream, until=int(len(stream) * (1.0 - WINDOW)))
+    return played, stream, last_lists(played, stream)
+
+
+@pytest.mark.parametrize("profile", ["random", "average", "bandwagon"])
+def test_new_accounts_push_an_item_as_far_as_established_users_bear_out(profile: Profile) -> None:
+    rises = {}
+    for tenure_events in (0.0, 1_000.0):
+        played, stream, before = short_shop(tenure_events)
+        target = middling(stream, MIDDLING)
+        one = Attack(profile=profile, target=target, share=0.05)
+        rises[tenure_events] = harm(before, last_lists(played, attacked(stream, one)), target)
+    assert rises[1_000.0].shows < 0.5 * rises[0.0].shows
+    assert rises[0.0].rise > 3.0  # there is something to hold up
 
 
 def test_the_same_stream_leads_to_the_same_lists() -> None:

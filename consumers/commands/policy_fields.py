@@ -180,4 +180,9 @@ WORDS: dict[str, str] = {
     "is paused, with an alert, instead of draining into the dead letters. 1 never pauses.",
     "intake.least_bad": "… and at least so many of them.",
     "intake.probe_s": "A paused topic is tried again this often.",
+    "trust.tenure_events": "Users known for fewer events of the stream than about this are "
+    "newcomers: what they say of an item reaches others only as far as established users bear it "
+    "out. More than an attack lasts; 0 trusts everybody alike. In the policy of * alone.",
+    "trust.allowance": "Each item is allowed as many newcomers as so many events of established "
+    "users would bring it; more lets new items rise faster, and attacks too.",
 }

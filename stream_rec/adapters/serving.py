@@ -16,6 +16,7 @@ from stream_rec.adapters.space import Arrived, Hashes, Loading, Space, Texts
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.experts.views import Views
+from stream_rec.policy import Trust
 from stream_rec.ranking.derived import Derived
 from stream_rec.ranking.exploration import Exploration
 from stream_rec.ranking.reranker import Reranker
@@ -36,6 +37,7 @@ class Served:
     exploration: Exploration
     rerankers: dict[str, Reranker]
     adapter_version: int
+    trust: Trust
     count_encoded: Callable[[], int]
 
     def reranker(self, scenario: str) -> Reranker:

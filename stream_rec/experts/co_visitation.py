@@ -11,12 +11,13 @@ from stream_rec.statistics.co_visitation import UNIT
 
 
 @kernel
-def spread_links(pool, counts, row, factor, linked, touched, found):  # type: ignore[no-untyped-def]
+def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no-untyped-def]
     """Add `factor` times one source's links into `linked` (items,); return how many are touched.
 
     Rows met for the first time are appended to `touched`, which needs one place more than there are
-    items. `factor` is positive.
+    items. `factor` is positive, `known` the links, counts and credits of items.
     """
+    pool, counts, credits = known
     if row >= pool.start.shape[0]:
         return found
     shrunk = np.float32(counts[row]) + np.float32(_SHRINK)
@@ -26,13 +27,14 @@ def spread_links(pool, counts, row, factor, linked, touched, found):  # type: ig
         to, weight = pool.neighbours[slot], np.float32(max(pool.weights[slot], 0))
         touched[found] = to
         found += linked[to] == 0.0 and weight > 0.0
-        linked[to] += scale * weight
+        linked[to] += scale * weight * credits[to]
     return found
 
 
 @kernel
-def spread_following(pool, counts, row, following, after):  # type: ignore[no-untyped-def]
+def spread_following(known, row, following, after):  # type: ignore[no-untyped-def]
     """Write how often each item came right after this one, shrunk; return how many."""
+    pool, counts, credits = known
     found = 0
     if row >= pool.start.shape[0]:
         return found
@@ -41,7 +43,7 @@ def spread_following(pool, counts, row, following, after):  # type: ignore[no-un
     for slot in range(start, start + pool.used[row]):
         to, weight = pool.neighbours[slot], pool.weights[slot]
         if weight > 0:
-            following[to] = weight * shrunk
+            following[to] = weight * shrunk * credits[to]
             after[found] = to
             found += 1
     return found

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.compiled import kernel
 from stream_rec.experts.leaders import offer
+from stream_rec.experts.trust import credits_of
+from stream_rec.policy import Trust
 from stream_rec.statistics.statistics import Statistics
 
 HALF_LIVES_EVENTS = (100.0, 500.0, 2000.0, 16000.0)
@@ -20,14 +22,18 @@ MIDDLE = 2  # the half-life that stands for "popular" where one figure must do
 class Trends(NamedTuple):
     """Popularity at one moment; `decayed` in events, one column per half-life."""
 
-    decayed: NDArray[np.float32]  # (items, half-lives)
+    decayed: NDArray[np.float32]  # (items, half-lives) what is believed of it
+    credits: NDArray[np.float32]  # (items,) share of an item's events that is believed
     mass: NDArray[np.float64]  # (half-lives,) sums of the columns
     top: NDArray[np.int32]  # recommendable items that lead at any half-life
     events_per_ms: float
 
 
-def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) -> Trends:
+def read_trends(
+    statistics: Statistics, catalogue: Catalogue, trust: Trust, *, now_ms: int
+) -> Trends:
     """Read the popularity of every item that has a row."""
+    credits = credits_of(statistics, trust, now_ms=now_ms)
     counts = statistics.decayed
     readings = [counts.read(half_life, now_ms=now_ms) for half_life in HALF_LIVES_EVENTS]
     entries = np.array([reading[:2] for reading in readings], np.int64)
@@ -35,14 +41,16 @@ def read_trends(statistics: Statistics, catalogue: Catalogue, *, now_ms: int) ->
     decayed = np.empty((len(statistics.items), len(HALF_LIVES_EVENTS)), np.float32)
     mass = np.zeros(len(HALF_LIVES_EVENTS))
     leading = np.full((len(HALF_LIVES_EVENTS), _TOP), -1, np.int32)
-    _read(counts.sums, entries, factors, catalogue.recommendable, (decayed, mass, leading))
+    told = (counts.sums, credits, catalogue.recommendable)
+    _read(told, entries, factors, (decayed, mass, leading))
     top = np.unique(leading)
-    return Trends(decayed, mass, top[top >= 0], readings[MIDDLE].events_per_ms)
+    return Trends(decayed, credits, mass, top[top >= 0], readings[MIDDLE].events_per_ms)
 
 
 @kernel
-def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
+def _read(told, entries, factors, out):  # type: ignore[no-untyped-def]
     """Read all half-lives in one pass, and keep the leaders of each."""
+    sums, credits, allowed = told
     decayed, mass, leading = out
     keys = np.zeros(leading.shape[1], np.float32)
     for column in range(entries.shape[0]):
@@ -50,7 +58,7 @@ def _read(sums, entries, factors, allowed, out):  # type: ignore[no-untyped-def]
         first, second = factors[column]
         held = 0
         for row in range(decayed.shape[0]):
-            value = first * lower[row] + second * upper[row]
+            value = (first * lower[row] + second * upper[row]) * credits[row]
             mass[column] += value
             events = np.float32(value)
             decayed[row, column] = events

@@ -14,6 +14,7 @@ from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.experts.impressions import Impressions
 from stream_rec.experts.labels import token_trends
 from stream_rec.experts.popularity import MIDDLE, Trends, category_leaders, read_trends
+from stream_rec.policy import Trust
 from stream_rec.statistics.co_visitation import Pool
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import NEVER_MS, Statistics
@@ -29,6 +30,11 @@ class Knowledge(Protocol):
     catalogue: Catalogue
     statistics: Statistics
     vectors: dict[str, VectorTable]
+
+    @property
+    def trust(self) -> Trust:
+        """How much of what newcomers say is passed on."""
+        ...
 
 
 class ItemView(NamedTuple):
@@ -46,6 +52,7 @@ class ItemView(NamedTuple):
     counts: NDArray[np.int64]
     last_seen_ms: NDArray[np.int64]
     decayed: NDArray[np.float32]  # (items, half-lives)
+    credits: NDArray[np.float32]  # (items,)
     top: NDArray[np.int32]
     links: Pool
     following: Pool
@@ -145,6 +152,7 @@ class Views:
             counts=statistics.counts,
             last_seen_ms=statistics.last_seen_ms,
             decayed=trends.decayed,
+            credits=trends.credits,
             top=trends.top,
             links=statistics.links.pool,
             following=statistics.following.pool,
@@ -176,15 +184,16 @@ class _Lagging:
 
     def __init__(self) -> None:
         self._trends: Trends | None = None
-        self._trends_of: tuple[int, int, int, int] | None = None
+        self._trends_of: tuple[int, int, int, int, Trust] | None = None
         self._slow = _NO_SLOW
         self._slow_of: tuple[int, int] = (-1, -1)
 
     def trends_at(self, known: Knowledge, *, now_ms: int) -> Trends:
         """Return the trends of now."""
-        mark = (known.statistics.events, known.catalogue.changes, len(known.items), now_ms)
+        statistics, catalogue, trust = known.statistics, known.catalogue, known.trust
+        mark = (statistics.events, catalogue.changes, len(known.items), now_ms, trust)
         if self._trends is None or mark != self._trends_of:
-            self._trends = read_trends(known.statistics, known.catalogue, now_ms=now_ms)
+            self._trends = read_trends(statistics, catalogue, trust, now_ms=now_ms)
             self._trends_of = mark
         return self._trends
 

@@ -98,6 +98,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last event ids applied, oldest first, and `newest_ms` the newest event time. Of a user who was
     forgotten before, events up to `erased_ms` have no effect and lists go on above `version_floor`.
     `said` consuming events fell into `hour`, the newest one of event time, in hours of the epoch.
+    `since_ms` is the oldest event time; 0 where the profile is older than this field.
     """
 
     user_id: str
@@ -117,6 +118,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version_floor: int = 0
     hour: int = 0
     said: int = 0
+    since_ms: int = 0
 
     @property
     def rating_mean(self) -> float | None:
@@ -214,6 +216,9 @@ def fold(
         version_floor=profile.version_floor,
         hour=hour,
         said=said + consuming,
+        since_ms=min(profile.since_ms, event.timestamp)
+        if profile.events_applied
+        else event.timestamp,
     )
     return Folded(after, links, counted)
 

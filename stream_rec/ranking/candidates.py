@@ -88,9 +88,8 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     count = _admit_near(door, view, (heaps.best_rows[:best], _NEAR_LINKED), chosen, count)
     newest, after = newest_taken(users, user, _NEWEST), 0
     if newest.shape[0] > 0:
-        after = spread_following(
-            view.following, view.counts, newest[0], dense.following, dense.after
-        )
+        known = (view.following, view.counts, view.credits)
+        after = spread_following(known, newest[0], dense.following, dense.after)
         some, rows, keys = dense.after[:after], heaps.rows[:_FOLLOWING], heaps.keys[:_FOLLOWING]
         held = best_of_some(some, dense.following, allowed, mark, rows, keys)
         count = _admit(door, rows[:held], chosen, count)
@@ -216,14 +215,15 @@ def _admit_near(door, view, sources, chosen, count):  # type: ignore[no-untyped-
 def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
     """Spread the links of the newest sources; return how many rows have any, and their sum."""
     taken, rows, pulls = users.taken, users.rows, users.pull
-    linked, touched, links, counts = dense.linked, dense.touched, view.links, view.counts
+    linked, touched = dense.linked, dense.touched
+    known = (view.links, view.counts, view.credits)
     found, gap = 0, 0
     for entry in range(users.start[user], users.start[user + 1]):
         if not taken[entry]:
             continue
         if pulls[entry] > 0.0:
             factor = pulls[entry] * np.float32(_FADING**gap)
-            found = spread_links(links, counts, rows[entry], factor, linked, touched, found)
+            found = spread_links(known, rows[entry], factor, linked, touched, found)
         gap += 1
         if gap == _SOURCES:
             break

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stream_rec.errors import StateRejected
 
 SOURCES = 20  # predecessors of an event that are linked to it, newest first
+ESTABLISHED_MS = 1 << 50  # of a user of whom nothing else is known: since ever
 LinkRow = tuple[int, str, Sequence[str]]  # sign, target, sources newest first
 
 
@@ -26,6 +27,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: NDArray[np.int64]  # (events,) milliseconds
     rating: NDArray[np.float32]  # (events,) NaN where there is none
     first: NDArray[np.bool_]  # (events,) the user's first event ever
+    tenure_ms: NDArray[np.int64]  # (events,) since the user's first event
     target: NDArray[np.int32]  # (rows,)
     sign: NDArray[np.int8]  # (rows,) +1 adds the links, -1 takes them back
     sources: NDArray[np.int32]  # (rows, SOURCES) newest first, padded with -1
@@ -48,7 +50,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             fields: dict[str, Any] = msgspec.msgpack.decode(record)
-            if fields["format"] != _FORMAT:
+            if fields["format"] == 1:  # said nothing of how long users had been known
+                first = np.frombuffer(fields["first"], "|b1")
+                fields["tenure_ms"] = np.where(first, 0, ESTABLISHED_MS).astype("<i8").tobytes()
+            elif fields["format"] != _FORMAT:
                 msg = f"facts of format {fields['format']}, not {_FORMAT}"
                 raise StateRejected(msg)
             columns: dict[str, Any] = {
@@ -88,6 +93,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
             timestamp=self.timestamp[events],
             rating=self.rating[events],
             first=self.first[events],
+            tenure_ms=self.tenure_ms[events],
             target=code[target],
             sign=self.sign[rows],
             sources=code[sources],
@@ -100,8 +106,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
             StateRejected: lengths differ or a code is out of range.
         """
         events, rows, known = len(self.item), len(self.target), len(self.items)
-        lengths = (len(self.timestamp), len(self.rating), len(self.first))
-        if lengths != (events,) * 3 or (len(self.sign), len(self.sources)) != (rows, rows):
+        lengths = (len(self.timestamp), len(self.rating), len(self.first), len(self.tenure_ms))
+        if lengths != (events,) * 4 or (len(self.sign), len(self.sources)) != (rows, rows):
             msg = "facts whose columns differ in length"
             raise StateRejected(msg)
         if not all(isinstance(item_id, str) for item_id in self.items):
@@ -118,7 +124,7 @@ class FactsBuilder:
 
     def __init__(self) -> None:
         self._codes = _Codes()
-        self._events: list[tuple[int, int, float, bool]] = []
+        self._events: list[tuple[int, int, float, bool, int]] = []
         self._rows: list[tuple[int, int, list[int]]] = []
 
     @property
@@ -133,10 +139,12 @@ class FactsBuilder:
         rating: float | None,
         first: bool,
         rows: Sequence[LinkRow],
+        *,
+        tenure_ms: int = 0,
     ) -> None:
         """Take one applied consuming event and the link rows that it changes."""
         value = _NAN if rating is None else rating
-        self._events.append((self._codes[item_id], timestamp, value, first))
+        self._events.append((self._codes[item_id], timestamp, value, first, tenure_ms))
         self.link(rows)
 
     def link(self, rows: Sequence[LinkRow]) -> None:
@@ -158,6 +166,7 @@ class FactsBuilder:
             timestamp=np.array([event[1] for event in self._events], np.int64),
             rating=np.array([event[2] for event in self._events], np.float32),
             first=np.array([event[3] for event in self._events], np.bool_),
+            tenure_ms=np.array([event[4] for event in self._events], np.int64),
             target=np.array([row[1] for row in self._rows], np.int32),
             sign=np.array([row[0] for row in self._rows], np.int8),
             sources=sources,
@@ -173,12 +182,13 @@ class _Codes(dict[str, int]):
 
 
 _NAN = float("nan")
-_FORMAT = 1
+_FORMAT = 2
 _COLUMNS = (
     ("item", "<i4"),
     ("timestamp", "<i8"),
     ("rating", "<f4"),
     ("first", "|b1"),
+    ("tenure_ms", "<i8"),
     ("target", "<i4"),
     ("sign", "|i1"),
     ("sources", "<i4"),

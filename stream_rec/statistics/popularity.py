@@ -29,11 +29,14 @@ class Reading(NamedTuple):
 class DecayedCounts:
     """Decayed sums per item and in all, for each half-life of the grid.
 
+    An entry takes the events of users who had been known for `least_tenure` of its half-lives.
+
     Sums are kept relative to `reference_ms`, a function of the newest event time alone: the last
     multiple of 32 half-lives. Moving it multiplies by powers of two, which is exact.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, least_tenure: float = 0.0) -> None:
+        self._least_tenure = least_tenure
         self.sums: NDArray[np.float64] = np.zeros((len(HALF_LIVES_MS), 1024))  # (grid, capacity)
         self.mass: NDArray[np.float64] = np.zeros(len(HALF_LIVES_MS))
         self.reference_ms: NDArray[np.float64] = np.zeros(len(HALF_LIVES_MS))
@@ -46,10 +49,28 @@ class DecayedCounts:
             grown[:, :capacity] = self.sums
             self.sums = grown
 
-    def add(self, rows: NDArray[np.int32], timestamps: NDArray[np.int64]) -> None:
+    def add(
+        self,
+        rows: NDArray[np.int32],
+        timestamps: NDArray[np.int64],
+        tenures_ms: NDArray[np.int64] | None = None,
+    ) -> None:
         """Count events, each one unit at its own time; `rows` must be reserved."""
         if len(rows):
-            _add(self.sums, self.mass, self.reference_ms, HALF_LIVES_MS, rows, timestamps)
+            tenures_ms = np.zeros_like(timestamps) if tenures_ms is None else tenures_ms
+            least_ms = self._least_tenure * HALF_LIVES_MS
+            table = (self.sums, self.mass, self.reference_ms)
+            _add(table, (HALF_LIVES_MS, least_ms), rows, timestamps, tenures_ms)
+
+    def entry(self, half_life_events: float, *, now_ms: int) -> int:
+        """Return the entry of the grid that comes nearest to a half-life of so many events."""
+        mass = self.mass * np.exp2(-self._ages(now_ms) / HALF_LIVES_MS)
+        return int(np.abs(np.log(np.maximum(mass, 1e-12) * _LN2 / half_life_events)).argmin())
+
+    def at(self, entry: int, rows: int, *, now_ms: int) -> NDArray[np.float64]:
+        """Return the decayed counts of the first `rows` items at one entry of the grid."""
+        age = self._ages(now_ms)[entry]
+        return self.sums[entry, :rows] * float(np.exp2(-age / HALF_LIVES_MS[entry]))
 
     def read(self, half_life_events: float, *, now_ms: int) -> Reading:
         """Return where a half-life of so many events lies, interpolated in logarithms of mass.
@@ -58,8 +79,7 @@ class DecayedCounts:
         short for it is read as it is, and so never promises more evidence than there is.
         """
         wanted = half_life_events / _LN2
-        ages = np.maximum(now_ms - self.reference_ms, -_SPAN * HALF_LIVES_MS)
-        decay = np.exp2(-ages / HALF_LIVES_MS)
+        decay = np.exp2(-self._ages(now_ms) / HALF_LIVES_MS)
         mass = np.maximum.accumulate(np.maximum(self.mass * decay, 1e-12))
         rates = mass * _LN2 / HALF_LIVES_MS
         upper = int(np.searchsorted(mass, wanted))
@@ -76,6 +96,9 @@ class DecayedCounts:
         half_life = float(np.exp(both @ np.log(HALF_LIVES_MS[lower : upper + 1])))
         return Reading(lower, upper, float(factors[0]), float(factors[1]), rate, half_life)
 
+    def _ages(self, now_ms: int) -> NDArray[np.float64]:
+        return np.maximum(now_ms - self.reference_ms, -_SPAN * HALF_LIVES_MS)
+
     def values(self, reading: Reading, rows: int) -> NDArray[np.float32]:
         """Return the decayed counts of the first `rows` items."""
         total = self.sums[reading.lower, :rows] * reading.lower_factor
@@ -85,7 +108,9 @@ class DecayedCounts:
 
 
 @kernel
-def _add(sums, mass, reference_ms, half_lives, rows, timestamps):  # type: ignore[no-untyped-def]
+def _add(table, grid, rows, timestamps, tenures_ms):  # type: ignore[no-untyped-def]
+    sums, mass, reference_ms = table
+    half_lives, least_ms = grid
     newest = timestamps.max()
     for entry in range(half_lives.shape[0]):
         half_life = half_lives[entry]
@@ -97,9 +122,10 @@ def _add(sums, mass, reference_ms, half_lives, rows, timestamps):  # type: ignor
             mass[entry] *= scale
             reference_ms[entry] = reference
         for event in range(rows.shape[0]):
-            unit = np.exp2((timestamps[event] - reference_ms[entry]) / half_life)
-            sums[entry, rows[event]] += unit
-            mass[entry] += unit
+            if tenures_ms[event] >= least_ms[entry]:
+                unit = np.exp2((timestamps[event] - reference_ms[entry]) / half_life)
+                sums[entry, rows[event]] += unit
+                mass[entry] += unit
 
 
 _SPAN = 32.0  # half-lives between two references; sums stay far inside of a double

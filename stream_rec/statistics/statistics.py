@@ -19,6 +19,7 @@ from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.popularity import HALF_LIVES_MS, DecayedCounts
 
 NEVER_MS = 1 << 62  # when an item was first consumed that never was
+LEAST_TENURE = 3.0  # half-lives after which a user is no newcomer any more
 
 
 class Statistics:
@@ -37,6 +38,7 @@ class Statistics:
         self.rating_sum: NDArray[np.int64] = np.zeros(1024, np.int64)  # thousandths
         self.decayed = DecayedCounts()
         self.first_decayed = DecayedCounts()  # first events of users: what newcomers take
+        self.settled = DecayedCounts(least_tenure=LEAST_TENURE)  # by those known for long
         self.links = LinkTable(FORWARD, BACKWARD)
         self.following = LinkTable(FOLLOWING, None)
         self.reserve()
@@ -53,6 +55,7 @@ class Statistics:
                 setattr(self, name, longer)
         self.decayed.reserve(len(self.counts))
         self.first_decayed.reserve(len(self.counts))
+        self.settled.reserve(len(self.counts))
         self.links.reserve(len(self.counts))
         self.following.reserve(len(self.counts))
 
@@ -65,6 +68,7 @@ class Statistics:
             self._count(rows, facts)
             self.decayed.add(rows, facts.timestamp)
             self.first_decayed.add(rows[facts.first], facts.timestamp[facts.first])
+            self.settled.add(rows, facts.timestamp, facts.tenure_ms)
         if len(facts.target):
             sources = np.where(facts.sources >= 0, codes[facts.sources], np.int32(-1))
             self.links.add(codes[facts.target], facts.sign, sources)
@@ -119,7 +123,7 @@ class Statistics:
         """
         head = len(_MAGIC) + 16
         encoded = snapshot[head:]
-        if snapshot[: len(_MAGIC)] != _MAGIC:
+        if snapshot[: len(_MAGIC)] not in (_MAGIC, _MAGIC_1):
             msg = "not a snapshot of statistics in this format"
             raise StateRejected(msg)
         if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
@@ -129,6 +133,8 @@ class Statistics:
         if body["half_lives_ms"] != HALF_LIVES_MS.tobytes():
             msg = "a snapshot of statistics with other half-lives"
             raise StateRejected(msg)
+        if snapshot[: len(_MAGIC)] == _MAGIC_1:  # knew nobody apart: all count as established
+            body["settled"] = body["decayed"]
         statistics = cls(items)
         statistics._restore(body)
         return statistics
@@ -149,9 +155,10 @@ class Statistics:
             getattr(self, name).put(Links(codes[row], codes[to], weight.copy()))
 
 
-_MAGIC = b"stream-rec statistics 1\n"
+_MAGIC = b"stream-rec statistics 2\n"
+_MAGIC_1 = b"stream-rec statistics 1\n"
 _PER_ITEM = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
-_DECAYED = ("decayed", "first_decayed")
+_DECAYED = ("decayed", "first_decayed", "settled")
 _LINKS = ("links", "following")

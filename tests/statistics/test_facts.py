@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stream_rec.errors import StateRejected
-from stream_rec.statistics.facts import SOURCES, Facts, FactsBuilder
+from stream_rec.statistics.facts import ESTABLISHED_MS, SOURCES, Facts, FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
 
@@ -13,14 +13,14 @@ from stream_rec.statistics.statistics import Statistics
 def _facts() -> Facts:
     builder = FactsBuilder()
     builder.add("a", 1000, 4.5, True, [(1, "a", [])])
-    builder.add("b", 2000, None, False, [(1, "b", ["a"]), (-1, "a", ["b", "c"])])
+    builder.add("b", 2000, None, False, [(1, "b", ["a"]), (-1, "a", ["b", "c"])], tenure_ms=700)
     return builder.build("worker-1")
 
 
 def test_columns_survive_the_wire() -> None:
     facts, read = _facts(), Facts.from_bytes(_facts().to_bytes())
     assert (read.worker, read.items) == ("worker-1", ["a", "b", "c"])
-    for name in ("item", "timestamp", "first", "target", "sign", "sources"):
+    for name in ("item", "timestamp", "first", "tenure_ms", "target", "sign", "sources"):
         assert np.array_equal(getattr(read, name), getattr(facts, name))
     assert read.rating[0] == 4.5
     assert np.isnan(read.rating[1])
@@ -44,6 +44,7 @@ def test_a_torn_record_is_refused(cut: int) -> None:
         ("target", np.array([0, -1, 0], "<i4")),
         ("sources", np.full((3, SOURCES), 7, "<i4")),
         ("timestamp", np.array([1], "<i8")),
+        ("tenure_ms", np.array([1], "<i8")),
         ("sign", np.array([1], "|i1")),
     ],
 )
@@ -52,6 +53,14 @@ def test_a_record_that_points_outside_of_itself_is_refused(name: str, column: np
     record[name] = column.tobytes()
     with pytest.raises(StateRejected):
         Facts.from_bytes(msgspec.msgpack.encode(record))
+
+
+def test_a_record_of_the_first_format_knew_everybody_who_was_not_new() -> None:
+    record = msgspec.msgpack.decode(_facts().to_bytes()) | {"format": 1}
+    del record["tenure_ms"]
+    read = Facts.from_bytes(msgspec.msgpack.encode(record))
+    assert read.tenure_ms.tolist() == [0, ESTABLISHED_MS]
+    assert read.first.tolist() == [True, False]
 
 
 def test_a_record_of_another_format_is_refused() -> None:

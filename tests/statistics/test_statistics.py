@@ -1,5 +1,8 @@
 """The fold of facts, and its snapshots."""
 
+from hashlib import blake2b
+
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,6 +104,29 @@ def test_a_snapshot_restores_everything_into_any_numbering() -> None:
     assert again.decayed.sums[:, rows] == pytest.approx(
         statistics.decayed.sums[:, : len(statistics.items)]
     )
+
+
+def test_a_snapshot_of_the_first_format_takes_everybody_for_established() -> None:
+    snapshot = _full().to_bytes()
+    head = len(b"stream-rec statistics 1\n")
+    body = msgspec.msgpack.decode(snapshot[head + 16 :])
+    del body["settled"]
+    encoded = msgspec.msgpack.encode(body)
+    digest = blake2b(encoded, digest_size=16).digest()
+    again = Statistics.from_bytes(b"stream-rec statistics 1\n" + digest + encoded, ItemIndex())
+    assert np.array_equal(again.settled.sums, again.decayed.sums)
+    assert np.array_equal(again.settled.mass, again.decayed.mass)
+    assert _by_item(again) == _by_item(_full())
+
+
+def test_an_entry_of_the_settled_takes_who_was_known_for_three_of_its_half_lives() -> None:
+    builder, statistics = FactsBuilder(), Statistics(ItemIndex())
+    for item_id, tenure_ms in (("new", 0), ("known", 180_000), ("older", 540_000)):
+        builder.add(item_id, START_MS, None, False, [], tenure_ms=tenure_ms)
+    statistics.fold(builder.build("w"))
+    held = (statistics.settled.sums[:3, :3] > 0.0).tolist()
+    assert held == [[False, True, True], [False, False, True], [False, False, False]]
+    assert (statistics.decayed.sums[:, :3] > 0.0).all()
 
 
 def test_folding_goes_on_after_a_snapshot_as_if_there_had_been_none() -> None:
