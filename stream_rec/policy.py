@@ -134,7 +134,7 @@ class Trust(_Part, frozen=True):
     established users would bring, and more as they take it.
     """
 
-    tenure_events: Annotated[float, Meta(ge=0, le=1e9)] = 4500.0
+    tenure_events: Annotated[float, Meta(ge=0, le=1e9)] = 6000.0
     allowance: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
 
 
