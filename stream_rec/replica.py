@@ -173,6 +173,15 @@ class Replica:
         """Count the known items that need no more encoding; one without any text counts."""
         return self.catalogue.count - len(self._awaiting)
 
+    def sizes(self) -> dict[str, int]:
+        """Count items: of the catalogue, encoded, known, and pushed by newcomers alone just now."""
+        return {
+            "catalogue_items": self.catalogue.count,
+            "encoded_items": self.encoded_items(),
+            "known_items": len(self.items),
+            "bounded_items": self.views.bounded_items,
+        }
+
     def _put_vector(self, name: str, row: int, vector: NDArray[np.float32]) -> None:
         table = self.vectors.get(name)
         if table is None:

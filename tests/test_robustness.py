@@ -60,12 +60,16 @@ def short_shop(tenure_events: float) -> tuple[Played, list[dict[str, Any]], List
 
 @pytest.mark.parametrize("profile", ["random", "average", "bandwagon"])
 def test_new_accounts_push_an_item_as_far_as_established_users_bear_out(profile: Profile) -> None:
-    rises = {}
+    rises, bounded = dict[float, Harm](), dict[float, int]()
     for tenure_events in (0.0, 1_000.0):
         played, stream, before = short_shop(tenure_events)
         target = middling(stream, MIDDLING)
-        one = Attack(profile=profile, target=target, share=0.05)
-        rises[tenure_events] = harm(before, last_lists(played, attacked(stream, one)), target)
+        one = attacked(stream, Attack(profile=profile, target=target, share=0.05))
+        twin = played.twin()
+        twin.play(one, until=len(one))
+        rises[tenure_events] = harm(before, twin.lists(), target)
+        bounded[tenure_events] = twin.replica.sizes()["bounded_items"]
+    assert bounded[0.0] == 0 < bounded[1_000.0]
     assert rises[1_000.0].shows < 0.5 * rises[0.0].shows
     assert rises[0.0].rise > 3.0  # there is something to hold up
 

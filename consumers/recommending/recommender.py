@@ -297,11 +297,7 @@ class Recommender:
         self.metrics.lag.set(lag)
         for topic, state in self.circuits.states().items():
             self.metrics.paused.labels(topic).set(state != "closed")
-        replica = self.replica
-        sizes = {
-            "catalogue_items": replica.catalogue.count,
-            "encoded_items": replica.encoded_items(),
-            "known_items": len(replica.items),
+        sizes = self.replica.sizes() | {
             "hot_profiles": self.store.hot_count,
             "profile_disk_bytes": self.store.disk_bytes(),
             "partitions": len(self.store.owned),

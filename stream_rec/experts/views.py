@@ -168,6 +168,11 @@ class Views:
             known=float(max(catalogue.count, 1)),
         )
 
+    @property
+    def bounded_items(self) -> int:
+        """Items of whose latest events less than half is passed on, since newcomers alone came."""
+        return self._lagging.bounded_items
+
     def catch_up(self, known: Knowledge, *, most: int) -> None:
         """Find the neighbours of at most so many new text vectors; good work for idle time."""
         table, rows = known.vectors.get(TEXT), len(known.items)
@@ -196,6 +201,11 @@ class _Lagging:
             self._trends = read_trends(statistics, catalogue, trust, now_ms=now_ms)
             self._trends_of = mark
         return self._trends
+
+    @property
+    def bounded_items(self) -> int:
+        """Items with a credit below a half."""
+        return 0 if self._trends is None else int((self._trends.credits < _BOUNDED).sum())
 
     def slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
         """Return what may lag behind by half a percent of the events."""
@@ -255,5 +265,6 @@ _NO_WORTH: NDArray[np.float32] = np.zeros(0, np.float32)
 _NO_SLOW = Slow(np.zeros((0, 1), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), 0.5)
 _CATEGORY_TOP = 5
 _STALE = 1.005
+_BOUNDED = 0.5
 _VECTORS_AT_ONCE = 32  # new vectors compared with all others before one batch
 _NOVELTY_EVENTS = 139.0  # half-life of a running share that moves by half a percent

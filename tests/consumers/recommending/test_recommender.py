@@ -275,6 +275,7 @@ def test_outcomes_of_each_topic_add_up_to_the_records_read(shop: Worker) -> None
     }
     assert (sizes["partitions"], sizes["catalogue_items"]) == (2, 12), sizes
     assert sizes["known_items"] >= 12
+    assert sizes["bounded_items"] == 0
     assert sizes["hot_profiles"] > 0
 
 
