@@ -146,6 +146,7 @@ def _newer(profile: Profile, marker: Marker) -> Profile | None:
         sentiment_count=len(sentiments),
         sentiment_milli=sum(sentiments),
         newest_ms=history[-1].timestamp,
+        since_ms=history[0].timestamp,
     )
 
 

@@ -46,7 +46,7 @@ from stream_rec.profiles.profile import (
 from stream_rec.profiles.refinement import Refinement, refined
 from stream_rec.publish import Due, publish
 from stream_rec.replica import Replica
-from stream_rec.statistics.facts import Facts, FactsBuilder
+from stream_rec.statistics.facts import ESTABLISHED_MS, Facts, FactsBuilder
 from stream_rec.taught import Taught, teach
 from stream_rec.toplist import TopList
 
@@ -306,7 +306,8 @@ class _Folding:
         if event.consuming:
             if folded.counted:
                 said = (event.item_id, event.timestamp, event.rating, profile is None)
-                tenure_ms = event.timestamp - folded.profile.since_ms
+                since_ms = folded.profile.since_ms
+                tenure_ms = event.timestamp - since_ms if since_ms else ESTABLISHED_MS
                 self.facts.add(*said, folded.links, tenure_ms=tenure_ms)
             else:
                 self.facts.link(folded.links)

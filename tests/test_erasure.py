@@ -164,7 +164,7 @@ def test_what_is_left_is_the_fold_of_the_newer_events(
             reading = Reading(sentiment=0.25 if one.event_type == "review" else None)
             direct = fold(direct, one, topic=0, offset=number, reading=reading).profile
     kept = ("history", "consumed", "disliked", "events_applied", "rating_count", "rating_milli")
-    for name in (*kept, "sentiment_count", "sentiment_milli", "newest_ms", "lists"):
+    for name in (*kept, "sentiment_count", "sentiment_milli", "newest_ms", "since_ms", "lists"):
         assert getattr(done.profile, name) == getattr(direct, name), name
     assert done.profile.last_event_id is None
     assert all(done.profile.knows(one.event_id) for one in newer)

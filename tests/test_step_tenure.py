@@ -2,6 +2,7 @@
 
 import msgspec
 
+from stream_rec.statistics.facts import ESTABLISHED_MS
 from tests.test_step import FIRST_MS, Bench
 
 
@@ -26,4 +27,4 @@ def test_who_was_known_before_first_times_were_kept_is_no_newcomer() -> None:
     bench.profiles[0, "ann"] = old
     result = bench.take(bench.arrival(item_id="i2"))
     assert result.facts is not None
-    assert result.facts.tenure_ms.tolist() == [FIRST_MS]
+    assert result.facts.tenure_ms.tolist() == [ESTABLISHED_MS]

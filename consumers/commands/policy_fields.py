@@ -182,7 +182,8 @@ WORDS: dict[str, str] = {
     "intake.probe_s": "A paused topic is tried again this often.",
     "trust.tenure_events": "Users known for fewer events of the stream than about this are "
     "newcomers: what they say of an item reaches others only as far as established users bear it "
-    "out. More than an attack lasts; 0 trusts everybody alike. In the policy of * alone.",
+    "out. More than an attack lasts, less than a third of the log: where hardly anybody is "
+    "established, all count. 0 trusts everybody alike. In the policy of * alone.",
     "trust.allowance": "Each item is allowed as many newcomers as so many events of established "
     "users would bring it; more lets new items rise faster, and attacks too.",
 }

@@ -191,7 +191,7 @@ class _Lagging:
         self._trends: Trends | None = None
         self._trends_of: tuple[int, int, int, int, Trust] | None = None
         self._slow = _NO_SLOW
-        self._slow_of: tuple[int, int] = (-1, -1)
+        self._slow_of: tuple[int, int, Trust | None] = (-1, -1, None)
 
     def trends_at(self, known: Knowledge, *, now_ms: int) -> Trends:
         """Return the trends of now."""
@@ -209,11 +209,12 @@ class _Lagging:
 
     def slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
         """Return what may lag behind by half a percent of the events."""
-        events, changes = known.statistics.events, known.catalogue.changes
-        seen_events, seen_changes = self._slow_of
-        if changes != seen_changes or events > seen_events * _STALE + 4:
+        events, changes, trust = known.statistics.events, known.catalogue.changes, known.trust
+        seen_events, seen, trusted = self._slow_of
+        changed = (changes, trust) != (seen, trusted)
+        if changed or events > seen_events * _STALE + 4:
             self._slow = _slow(known, trends, now_ms=now_ms)
-            self._slow_of = (events, changes)
+            self._slow_of = (events, changes, trust)
         return self._slow
 
 

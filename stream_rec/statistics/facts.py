@@ -51,8 +51,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         try:
             fields: dict[str, Any] = msgspec.msgpack.decode(record)
             if fields["format"] == 1:  # said nothing of how long users had been known
-                first = np.frombuffer(fields["first"], "|b1")
-                fields["tenure_ms"] = np.where(first, 0, ESTABLISHED_MS).astype("<i8").tobytes()
+                rows = len(fields["first"])
+                fields["tenure_ms"] = np.full(rows, ESTABLISHED_MS, "<i8").tobytes()
             elif fields["format"] != _FORMAT:
                 msg = f"facts of format {fields['format']}, not {_FORMAT}"
                 raise StateRejected(msg)

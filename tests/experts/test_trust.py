@@ -5,7 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_rec.experts.trust import credits_of
+from stream_rec.items import Item
 from stream_rec.policy import Trust
+from stream_rec.replica import Replica
 from stream_rec.statistics.facts import ESTABLISHED_MS, FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
@@ -103,3 +105,19 @@ def test_who_is_a_newcomer_depends_on_the_half_life_that_is_asked() -> None:
     statistics = shop(*[("new", 1_700 * STEP_MS)] * 40)
     assert credits(statistics, Trust(tenure_events=1_500.0))["new"] == 1.0
     assert credits(statistics, Trust(tenure_events=9_000.0))["new"] < 0.5
+
+
+def test_a_new_policy_holds_for_leaders_of_categories_too() -> None:
+    replica = Replica()
+    for number, item_id in enumerate([*ITEMS, "new"]):
+        category = "pushed" if item_id in ("i3", "new") else f"other {number % 4}"
+        replica.put_item(Item(item_id=item_id, categories=(category,)))
+    replica.put_policy("*", 0, {"trust": {"tenure_events": 0}})
+    statistics = shop(*[("new", 0)] * 200)
+    replica.statistics = Statistics.from_bytes(statistics.to_bytes(), replica.items)
+    now_ms, row = statistics.newest_ms, replica.items.row("new")
+    code = int(replica.catalogue.categories.codes[row, 0])
+    leader = [int(replica.views.items(replica, now_ms=now_ms).category_top[code, 0])]
+    replica.put_policy("*", 1, {"trust": {"tenure_events": 1_500}})
+    leader.append(int(replica.views.items(replica, now_ms=now_ms).category_top[code, 0]))
+    assert leader == [row, replica.items.row("i3")]

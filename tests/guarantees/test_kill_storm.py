@@ -140,6 +140,7 @@ def weathered(own: OwnBroker, prefix: str, folder: Path, storm: Storm) -> None:
                 if number < storm.broker_kills:
                     slot = (number + 1) % storm.workers
                     kill_broker_before_commit(fleet, slot, own.broker, own.folder)
+            fleet.wait(lambda: rebalances.joined >= storm.rebalances, 300, "too few rebalances")
         feed.rest()
         with contextlib.closing(topic_log.Backlog(settings)) as backlog:
             fleet.wait(lambda: drained(settings, backlog), storm.within_s, "not drained")
@@ -149,7 +150,6 @@ def weathered(own: OwnBroker, prefix: str, folder: Path, storm: Storm) -> None:
     assert sum(expected.outcomes.values()) == feed.sent
     assert len(expected.erased) > storm.users / 20, "hardly anybody was forgotten"
     assert kills >= storm.kills
-    assert rebalances.joined >= storm.rebalances, f"only {rebalances.joined} rebalances"
     lost = topic_log.aborted(settings, Topics(prefix).profiles)
     assert lost > 0, f"void: no open transaction was hit in {kills} kills"
 

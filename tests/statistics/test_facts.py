@@ -55,11 +55,11 @@ def test_a_record_that_points_outside_of_itself_is_refused(name: str, column: np
         Facts.from_bytes(msgspec.msgpack.encode(record))
 
 
-def test_a_record_of_the_first_format_knew_everybody_who_was_not_new() -> None:
+def test_a_record_of_the_first_format_takes_everybody_for_established() -> None:
     record = msgspec.msgpack.decode(_facts().to_bytes()) | {"format": 1}
     del record["tenure_ms"]
     read = Facts.from_bytes(msgspec.msgpack.encode(record))
-    assert read.tenure_ms.tolist() == [0, ESTABLISHED_MS]
+    assert read.tenure_ms.tolist() == [ESTABLISHED_MS, ESTABLISHED_MS]
     assert read.first.tolist() == [True, False]
 
 

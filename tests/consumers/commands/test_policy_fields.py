@@ -39,7 +39,7 @@ old one stays.
 | users to be shown again what they took | `list.exclude.consumed` false, or `cooldown_days` |
 | never to show something | a rule that blocks; it reaches idle users within a minute |
 | to sell something until Sunday | a pin with `until`, or a `boost` |
-| attacks by new accounts to be held up for longer | a larger `trust.tenure_events` |
+| attacks by new accounts held up longer | `trust.tenure_events`, up to a third of the log |
 | to go back | `policy rollback`; `policy history` knows every policy that was ever accepted |
 
 Rules and ends are read by the clock on the wall; when a log more than seven days old is replayed,
