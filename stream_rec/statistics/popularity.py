@@ -64,13 +64,12 @@ class DecayedCounts:
 
     def entry(self, half_life_events: float, *, now_ms: int) -> int:
         """Return the entry of the grid that comes nearest to a half-life of so many events."""
-        mass = self.mass * np.exp2(-self._ages(now_ms) / HALF_LIVES_MS)
+        mass = self.mass * self._decay(now_ms)
         return int(np.abs(np.log(np.maximum(mass, 1e-12) * _LN2 / half_life_events)).argmin())
 
     def at(self, entry: int, rows: int, *, now_ms: int) -> NDArray[np.float64]:
         """Return the decayed counts of the first `rows` items at one entry of the grid."""
-        age = self._ages(now_ms)[entry]
-        return self.sums[entry, :rows] * float(np.exp2(-age / HALF_LIVES_MS[entry]))
+        return self.sums[entry, :rows] * float(self._decay(now_ms)[entry])
 
     def read(self, half_life_events: float, *, now_ms: int) -> Reading:
         """Return where a half-life of so many events lies, interpolated in logarithms of mass.
@@ -79,7 +78,7 @@ class DecayedCounts:
         short for it is read as it is, and so never promises more evidence than there is.
         """
         wanted = half_life_events / _LN2
-        decay = np.exp2(-self._ages(now_ms) / HALF_LIVES_MS)
+        decay = self._decay(now_ms)
         mass = np.maximum.accumulate(np.maximum(self.mass * decay, 1e-12))
         rates = mass * _LN2 / HALF_LIVES_MS
         upper = int(np.searchsorted(mass, wanted))
@@ -96,15 +95,18 @@ class DecayedCounts:
         half_life = float(np.exp(both @ np.log(HALF_LIVES_MS[lower : upper + 1])))
         return Reading(lower, upper, float(factors[0]), float(factors[1]), rate, half_life)
 
-    def _ages(self, now_ms: int) -> NDArray[np.float64]:
-        return np.maximum(now_ms - self.reference_ms, -_SPAN * HALF_LIVES_MS)
-
     def values(self, reading: Reading, rows: int) -> NDArray[np.float32]:
         """Return the decayed counts of the first `rows` items."""
         total = self.sums[reading.lower, :rows] * reading.lower_factor
         if reading.upper_factor:
             total += self.sums[reading.upper, :rows] * reading.upper_factor
         return total.astype(np.float32)
+
+    def _decay(self, now_ms: int) -> NDArray[np.float64]:
+        """Return what the sums of each entry have faded to since its reference, (grid,)."""
+        ages = np.maximum(now_ms - self.reference_ms, -_SPAN * HALF_LIVES_MS)
+        faded: NDArray[np.float64] = np.exp2(-ages / HALF_LIVES_MS)
+        return faded
 
 
 @kernel

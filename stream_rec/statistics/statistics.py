@@ -37,7 +37,6 @@ class Statistics:
         self.rating_count: NDArray[np.int64] = np.zeros(1024, np.int64)
         self.rating_sum: NDArray[np.int64] = np.zeros(1024, np.int64)  # thousandths
         self.decayed = DecayedCounts()
-        self.first_decayed = DecayedCounts()  # first events of users: what newcomers take
         self.settled = DecayedCounts(least_tenure=LEAST_TENURE)  # by those known for long
         self.links = LinkTable(FORWARD, BACKWARD)
         self.following = LinkTable(FOLLOWING, None)
@@ -53,11 +52,8 @@ class Statistics:
                 longer = np.full(grown, fill, np.int64)
                 longer[:capacity] = getattr(self, name)
                 setattr(self, name, longer)
-        self.decayed.reserve(len(self.counts))
-        self.first_decayed.reserve(len(self.counts))
-        self.settled.reserve(len(self.counts))
-        self.links.reserve(len(self.counts))
-        self.following.reserve(len(self.counts))
+        for name in (*_DECAYED, *_LINKS):
+            getattr(self, name).reserve(len(self.counts))
 
     def fold(self, facts: Facts) -> None:
         """Take one batch of facts into account; items never seen get a row."""
@@ -67,7 +63,6 @@ class Statistics:
             rows = codes[facts.item]
             self._count(rows, facts)
             self.decayed.add(rows, facts.timestamp)
-            self.first_decayed.add(rows[facts.first], facts.timestamp[facts.first])
             self.settled.add(rows, facts.timestamp, facts.tenure_ms)
         if len(facts.target):
             sources = np.where(facts.sources >= 0, codes[facts.sources], np.int32(-1))
@@ -160,5 +155,5 @@ _MAGIC_1 = b"stream-rec statistics 1\n"
 _PER_ITEM = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
-_DECAYED = ("decayed", "first_decayed", "settled")
+_DECAYED = ("decayed", "settled")
 _LINKS = ("links", "following")

@@ -41,6 +41,13 @@ def credits(statistics: Statistics, trust: Trust = TRUST) -> dict[str, float]:
     return dict(zip(statistics.items.ids, found.tolist(), strict=True))
 
 
+def worth(statistics: Statistics, item_id: str) -> float:
+    """Return how many recent events of an item are believed."""
+    entry = statistics.decayed.entry(500.0, now_ms=statistics.newest_ms)
+    recent = statistics.decayed.at(entry, len(ITEMS), now_ms=statistics.newest_ms)
+    return float(recent[statistics.items.row(item_id)]) * credits(statistics)[item_id]
+
+
 def test_items_that_all_take_alike_keep_nearly_everything() -> None:
     found = credits(shop())
     assert min(found.values()) > 0.75
@@ -58,24 +65,14 @@ def test_what_newcomers_alone_take_counts_as_much_as_the_established_bear_out() 
 
 def test_many_new_accounts_on_an_old_item_leave_it_where_it_was() -> None:
     honest, attacked = shop(), shop(*[("i3", 0)] * 40)
-    row = honest.items.row("i3")
-    entry = honest.decayed.entry(500.0, now_ms=honest.newest_ms)
-    before, after = (
-        float(one.decayed.at(entry, 20, now_ms=one.newest_ms)[row]) * credits(one)["i3"]
-        for one in (honest, attacked)
-    )
+    before, after = worth(honest, "i3"), worth(attacked, "i3")
     assert after < 1.4 * before
     assert after / credits(attacked)["i3"] > 1.5 * before  # without the bound
 
 
 def test_flood_cannot_sink_an_item_below_what_is_said_without_it() -> None:
-    worth = []
-    for pushes in (0, 40, 120):
-        one = shop(*[("i3", 0)] * pushes)
-        entry = one.decayed.entry(500.0, now_ms=one.newest_ms)
-        recent = one.decayed.at(entry, 20, now_ms=one.newest_ms)[one.items.row("i3")]
-        worth.append(float(recent) * credits(one)["i3"])
-    assert worth == sorted(worth)
+    found = [worth(shop(*[("i3", 0)] * pushes), "i3") for pushes in (0, 40, 120)]
+    assert found == sorted(found)
 
 
 def test_larger_allowance_lets_new_items_rise_faster() -> None:
