@@ -165,6 +165,7 @@ FORMATS: Mapping[str, Format] = {
         changes=(
             "columns of events and link rows",
             "and how long the user of each event had been known",
+            "and which links newcomers made",
         ),
         constant="stream_rec.statistics.facts:_FORMAT",
     ),

@@ -14,6 +14,7 @@ from stream_rec.adapters.serving import Served, Spaces, grouped
 from stream_rec.adapters.space import Hashes, Texts
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.catalogue.vectors import VectorTable
+from stream_rec.experts.trust import newcomer_ms
 from stream_rec.experts.views import TEXT, Views
 from stream_rec.items import Item, item_text, text_hash
 from stream_rec.policy import Policies, Trust
@@ -118,6 +119,11 @@ class Replica:
     def trust(self) -> Trust:
         """How much of what newcomers say is passed on, in all scenarios."""
         return self.policies.effective("*").policy.trust
+
+    @property
+    def newcomer_ms(self) -> float:
+        """Who has been known for less is a newcomer now."""
+        return newcomer_ms(self.statistics, self.trust)
 
     def reranker(self, scenario: str) -> Reranker:
         """Return the scenario's re-ranker; for a scenario without one, fresh start weights."""

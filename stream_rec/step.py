@@ -190,7 +190,7 @@ class _Folding:
         self, replica: Replica, profiles: Profiles, context: Context, result: Step
     ) -> None:
         self.replica, self.profiles, self.context, self.result = replica, profiles, context, result
-        self.facts = FactsBuilder()
+        self.facts = FactsBuilder(newcomer_ms=replica.newcomer_ms)
         self.examples: list[Taught] = []
         self.touched: dict[tuple[int, str], dict[str, None]] = {}
         self.counted: dict[int, _Counted] = {}
@@ -304,13 +304,13 @@ class _Folding:
         if event.recommendation_id is not None:
             self.replica.exploration.learn(event)
         if event.consuming:
+            since_ms = folded.profile.since_ms
+            tenure_ms = event.timestamp - since_ms if since_ms else ESTABLISHED_MS
             if folded.counted:
                 said = (event.item_id, event.timestamp, event.rating, profile is None)
-                since_ms = folded.profile.since_ms
-                tenure_ms = event.timestamp - since_ms if since_ms else ESTABLISHED_MS
                 self.facts.add(*said, folded.links, tenure_ms=tenure_ms)
             else:
-                self.facts.link(folded.links)
+                self.facts.link(folded.links, tenure_ms=tenure_ms)
         self.touched.setdefault(place, {})[event.scenario] = None
         if len(self.replica.scenarios) < MAX_SCENARIOS:
             self.replica.scenarios.add(event.scenario)

@@ -206,7 +206,7 @@ def _link(past: list[_Past], state: Fold, sign: int) -> None:
         before = [other.item_id for other in reversed(window) if other.telling]
         if not one.telling or before.count(target) >= MOST_LINKED:
             continue
-        for gap, source in enumerate(before):
+        for gap, source in enumerate(dict.fromkeys(before)):
             if source != target:
                 state.links[source, target] += sign * round(2048 * 0.7**gap)
                 state.links[target, source] += sign * round(1024 * 0.7**gap)

@@ -7,7 +7,7 @@ Shrunk by the source's count, c / (d + 10), which is the zeroth order of TALE (P
 import numpy as np
 
 from stream_rec.compiled import kernel
-from stream_rec.statistics.co_visitation import UNIT
+from stream_rec.statistics.co_visitation import UNIT, link
 
 
 @kernel
@@ -15,35 +15,52 @@ def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no
     """Add `factor` times one source's links into `linked` (items,); return how many are touched.
 
     Rows met for the first time are appended to `touched`, which needs one place more than there are
-    items. `factor` is positive, `known` the links, counts and credits of items.
+    items. `factor` is positive; `known` are links, those of newcomers among them, counts of items,
+    and newcomers' credits.
     """
-    pool, counts, credits = known
+    pool, newcomers, counts, credits = known
     if row >= pool.start.shape[0]:
         return found
     shrunk = np.float32(counts[row]) + np.float32(_SHRINK)
     scale = factor / (shrunk * np.float32(UNIT))
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
-        to, weight = pool.neighbours[slot], np.float32(max(pool.weights[slot], 0))
+        to = pool.neighbours[slot]
+        weight = _believed(max(pool.weights[slot], 0), newcomers, credits[to], row, to)
         touched[found] = to
         found += linked[to] == 0.0 and weight > 0.0
-        linked[to] += scale * weight * credits[to]
+        linked[to] += scale * weight
     return found
+
+
+@kernel
+def _believed(weight, newcomers, credit, row, to):  # type: ignore[no-untyped-def]
+    """Return what of a link's weight counts.
+
+    Of an item that newcomers push (a credit below one) their links count by that credit, and for
+    no more than everybody else's: what they alone say leads nowhere.
+    """
+    if credit == 1.0:
+        return np.float32(weight)
+    theirs = min(max(link(newcomers, row, to), 0), weight)
+    others = np.float32(weight - theirs)
+    return others + min(np.float32(theirs) * credit, others)
 
 
 @kernel
 def spread_following(known, row, following, after):  # type: ignore[no-untyped-def]
     """Write how often each item came right after this one, shrunk; return how many."""
-    pool, counts, credits = known
+    pool, newcomers, counts, credits = known
     found = 0
     if row >= pool.start.shape[0]:
         return found
     shrunk = np.float32(1.0) / (np.float32(counts[row]) + np.float32(_SHRINK_FOLLOWING))
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
-        to, weight = pool.neighbours[slot], pool.weights[slot]
-        if weight > 0:
-            following[to] = weight * shrunk * credits[to]
+        to = pool.neighbours[slot]
+        weight = _believed(max(pool.weights[slot], 0), newcomers, credits[to], row, to)
+        if weight > 0.0:
+            following[to] = weight * shrunk
             after[found] = to
             found += 1
     return found

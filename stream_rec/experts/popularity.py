@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_rec.catalogue.catalogue import Catalogue
 from stream_rec.compiled import kernel
 from stream_rec.experts.leaders import offer
-from stream_rec.experts.trust import credits_of
+from stream_rec.experts.trust import Credits, credits_of
 from stream_rec.policy import Trust
 from stream_rec.statistics.statistics import Statistics
 
@@ -23,7 +23,7 @@ class Trends(NamedTuple):
     """Popularity at one moment; `decayed` in events, one column per half-life."""
 
     decayed: NDArray[np.float32]  # (items, half-lives) what is believed of it
-    credits: NDArray[np.float32]  # (items,) share of an item's events that is believed
+    credits: Credits
     mass: NDArray[np.float64]  # (half-lives,) sums of the columns
     top: NDArray[np.int32]  # recommendable items that lead at any half-life
     events_per_ms: float
@@ -41,7 +41,7 @@ def read_trends(
     decayed = np.empty((len(statistics.items), len(HALF_LIVES_EVENTS)), np.float32)
     mass = np.zeros(len(HALF_LIVES_EVENTS))
     leading = np.full((len(HALF_LIVES_EVENTS), _TOP), -1, np.int32)
-    told = (counts.sums, credits, catalogue.recommendable)
+    told = (counts.sums, credits.everybody, catalogue.recommendable)
     _read(told, entries, factors, (decayed, mass, leading))
     top = np.unique(leading)
     return Trends(decayed, credits, mass, top[top >= 0], readings[MIDDLE].events_per_ms)

@@ -52,10 +52,12 @@ class ItemView(NamedTuple):
     counts: NDArray[np.int64]
     last_seen_ms: NDArray[np.int64]
     decayed: NDArray[np.float32]  # (items, half-lives)
-    credits: NDArray[np.float32]  # (items,)
+    newcomers_credits: NDArray[np.float32]  # (items,) what counts of what they say
     top: NDArray[np.int32]
     links: Pool
     following: Pool
+    newcomers_links: Pool
+    newcomers_following: Pool
     matrix: NDArray[np.float32]  # (capacity, dimension) of text
     small: NDArray[np.int8]  # (capacity, dimension) the same in bytes
     small_worth: NDArray[np.float32]
@@ -152,10 +154,12 @@ class Views:
             counts=statistics.counts,
             last_seen_ms=statistics.last_seen_ms,
             decayed=trends.decayed,
-            credits=trends.credits,
+            newcomers_credits=trends.credits.newcomers,
             top=trends.top,
             links=statistics.links.pool,
             following=statistics.following.pool,
+            newcomers_links=statistics.newcomers_links.pool,
+            newcomers_following=statistics.newcomers_following.pool,
             matrix=_NO_VECTORS if table is None else table.matrix,
             small=_NO_SMALL if table is None else table.small,
             small_worth=_NO_WORTH if table is None else table.small_worth,
@@ -205,7 +209,7 @@ class _Lagging:
     @property
     def bounded_items(self) -> int:
         """Items with a credit below a half."""
-        return 0 if self._trends is None else int((self._trends.credits < _BOUNDED).sum())
+        return 0 if self._trends is None else int((self._trends.credits.everybody < _BOUNDED).sum())
 
     def slowly(self, known: Knowledge, trends: Trends, *, now_ms: int) -> "Slow":
         """Return what may lag behind by half a percent of the events."""

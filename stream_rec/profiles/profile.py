@@ -10,7 +10,7 @@ What one user may say of items to everybody else is bounded here. An event is qu
 that it neither counts nor links, when it speaks against its item, after `MOST_AN_HOUR` events in
 one hour of event time, and on an item taken before once more happened than is remembered. Of one
 item, the first, second and fourth of the others are counted, and it is linked to what came before
-at most three times within `LINK_WINDOW` events.
+at most three times within `LINK_WINDOW` events, to each item once.
 Knows no policy and no catalogue: what an event is worth is decided when a profile is read.
 """
 
@@ -27,7 +27,7 @@ HISTORY = 64
 LINK_WINDOW = 20
 DEDUPE_WINDOW = 128
 
-# One signed statement about who followed whom: (sign, target, sources newest first).
+# One signed statement about who followed whom: (sign, target, distinct sources newest first).
 LinkRow = tuple[int, str, list[str]]
 
 # Earlier events on an item, of those remembered, with which one more is counted.
@@ -245,7 +245,8 @@ def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRo
     """Link a telling event to those before, unless its item came there too often to say it again.
 
     That depends on the same window as the sources, so a late event takes back exactly what was
-    said without it. The quiet take their places in the window and are no sources.
+    said without it. The quiet take their places in the window and are no sources; an item that came
+    there more than once is one source, as far back as its newest event.
     """
     if history[place].quiet:
         return []
@@ -259,7 +260,9 @@ def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRo
             if seen == LINK_WINDOW:
                 break
     target = history[place].item_id
-    return [] if sources.count(target) >= MOST_LINKED else [(sign, target, sources)]
+    if sources.count(target) >= MOST_LINKED:
+        return []
+    return [(sign, target, list(dict.fromkeys(sources)))]
 
 
 def _mark(event_id: str) -> bytes:

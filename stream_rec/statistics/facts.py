@@ -31,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     target: NDArray[np.int32]  # (rows,)
     sign: NDArray[np.int8]  # (rows,) +1 adds the links, -1 takes them back
     sources: NDArray[np.int32]  # (rows, SOURCES) newest first, padded with -1
+    newcomer: NDArray[np.bool_]  # (rows,) of a user who was one then
 
     def __len__(self) -> int:
         return len(self.item)
@@ -50,12 +51,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             fields: dict[str, Any] = msgspec.msgpack.decode(record)
-            if fields["format"] == 1:  # said nothing of how long users had been known
-                rows = len(fields["first"])
-                fields["tenure_ms"] = np.full(rows, ESTABLISHED_MS, "<i8").tobytes()
-            elif fields["format"] != _FORMAT:
+            if fields["format"] not in (1, 2, _FORMAT):
                 msg = f"facts of format {fields['format']}, not {_FORMAT}"
                 raise StateRejected(msg)
+            if fields["format"] == 1:  # said nothing of how long users had been known
+                tenures = np.full(len(fields["first"]), ESTABLISHED_MS, "<i8")
+                fields["tenure_ms"] = tenures.tobytes()
+            if fields["format"] < _FORMAT:  # nor of who made links
+                fields["newcomer"] = bytes(len(fields["sign"]))
             columns: dict[str, Any] = {
                 name: np.frombuffer(fields[name], kind).astype(kind[1:]) for name, kind in _COLUMNS
             }
@@ -97,6 +100,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
             target=code[target],
             sign=self.sign[rows],
             sources=code[sources],
+            newcomer=self.newcomer[rows],
         )
 
     def check(self) -> None:
@@ -107,7 +111,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """
         events, rows, known = len(self.item), len(self.target), len(self.items)
         lengths = (len(self.timestamp), len(self.rating), len(self.first), len(self.tenure_ms))
-        if lengths != (events,) * 4 or (len(self.sign), len(self.sources)) != (rows, rows):
+        linked = (len(self.sign), len(self.sources), len(self.newcomer))
+        if lengths != (events,) * 4 or linked != (rows,) * 3:
             msg = "facts whose columns differ in length"
             raise StateRejected(msg)
         if not all(isinstance(item_id, str) for item_id in self.items):
@@ -120,12 +125,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FactsBuilder:
-    """Collects the facts of one batch."""
+    """Collects the facts of one batch; who has been known for less than `newcomer_ms` is new."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, newcomer_ms: float = 0.0) -> None:
+        self._newcomer_ms = newcomer_ms
         self._codes = _Codes()
         self._events: list[tuple[int, int, float, bool, int]] = []
-        self._rows: list[tuple[int, int, list[int]]] = []
+        self._rows: list[tuple[int, int, list[int], bool]] = []
 
     @property
     def empty(self) -> bool:
@@ -145,19 +151,19 @@ class FactsBuilder:
         """Take one applied consuming event and the link rows that it changes."""
         value = _NAN if rating is None else rating
         self._events.append((self._codes[item_id], timestamp, value, first, tenure_ms))
-        self.link(rows)
+        self.link(rows, tenure_ms=tenure_ms)
 
-    def link(self, rows: Sequence[LinkRow]) -> None:
+    def link(self, rows: Sequence[LinkRow], *, tenure_ms: int = 0) -> None:
         """Take the link rows that an event changes which is not counted itself."""
-        codes = self._codes
+        codes, newcomer = self._codes, tenure_ms < self._newcomer_ms
         for sign, target, sources in rows:
             coded = [codes[source] for source in sources[:SOURCES]]
-            self._rows.append((sign, codes[target], coded))
+            self._rows.append((sign, codes[target], coded, newcomer))
 
     def build(self, worker: str) -> Facts:
         """Return the facts collected so far."""
         sources = np.full((len(self._rows), SOURCES), -1, np.int32)
-        for number, (_, _, coded) in enumerate(self._rows):
+        for number, (_, _, coded, _) in enumerate(self._rows):
             sources[number, : len(coded)] = coded
         return Facts(
             worker=worker,
@@ -170,6 +176,7 @@ class FactsBuilder:
             target=np.array([row[1] for row in self._rows], np.int32),
             sign=np.array([row[0] for row in self._rows], np.int8),
             sources=sources,
+            newcomer=np.array([row[3] for row in self._rows], np.bool_),
         )
 
 
@@ -182,7 +189,7 @@ class _Codes(dict[str, int]):
 
 
 _NAN = float("nan")
-_FORMAT = 2
+_FORMAT = 3
 _COLUMNS = (
     ("item", "<i4"),
     ("timestamp", "<i8"),
@@ -192,4 +199,5 @@ _COLUMNS = (
     ("target", "<i4"),
     ("sign", "|i1"),
     ("sources", "<i4"),
+    ("newcomer", "|b1"),
 )

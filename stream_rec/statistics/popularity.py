@@ -71,6 +71,10 @@ class DecayedCounts:
         """Return the decayed counts of the first `rows` items at one entry of the grid."""
         return self.sums[entry, :rows] * float(self._decay(now_ms)[entry])
 
+    def total(self, entry: int, *, now_ms: int) -> float:
+        """Return the decayed count of all items together at one entry of the grid."""
+        return float(self.mass[entry] * self._decay(now_ms)[entry])
+
     def read(self, half_life_events: float, *, now_ms: int) -> Reading:
         """Return where a half-life of so many events lies, interpolated in logarithms of mass.
 

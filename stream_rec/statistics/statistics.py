@@ -40,6 +40,8 @@ class Statistics:
         self.settled = DecayedCounts(least_tenure=LEAST_TENURE)  # by those known for long
         self.links = LinkTable(FORWARD, BACKWARD)
         self.following = LinkTable(FOLLOWING, None)
+        self.newcomers_links = LinkTable(FORWARD, BACKWARD)  # of `links`, those newcomers made
+        self.newcomers_following = LinkTable(FOLLOWING, None)
         self.reserve()
 
     def reserve(self) -> None:
@@ -66,8 +68,12 @@ class Statistics:
             self.settled.add(rows, facts.timestamp, facts.tenure_ms)
         if len(facts.target):
             sources = np.where(facts.sources >= 0, codes[facts.sources], np.int32(-1))
-            self.links.add(codes[facts.target], facts.sign, sources)
-            self.following.add(codes[facts.target], facts.sign, sources)
+            targets, theirs = codes[facts.target], facts.newcomer
+            self.links.add(targets, facts.sign, sources)
+            self.following.add(targets, facts.sign, sources)
+            newcomers = (targets[theirs], facts.sign[theirs], sources[theirs])
+            self.newcomers_links.add(*newcomers)
+            self.newcomers_following.add(*newcomers)
 
     def _count(self, rows: NDArray[np.int32], facts: Facts) -> None:
         rated = ~np.isnan(facts.rating)
@@ -118,7 +124,7 @@ class Statistics:
         """
         head = len(_MAGIC) + 16
         encoded = snapshot[head:]
-        if snapshot[: len(_MAGIC)] not in (_MAGIC, _MAGIC_1):
+        if snapshot[: len(_MAGIC)] not in (_MAGIC, _MAGIC_1, _MAGIC_2):
             msg = "not a snapshot of statistics in this format"
             raise StateRejected(msg)
         if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
@@ -130,6 +136,8 @@ class Statistics:
             raise StateRejected(msg)
         if snapshot[: len(_MAGIC)] == _MAGIC_1:  # knew nobody apart: all count as established
             body["settled"] = body["decayed"]
+        if snapshot[: len(_MAGIC)] != _MAGIC:  # nor who made links
+            body |= dict.fromkeys(_LINKS[2:], (b"", b"", b""))
         statistics = cls(items)
         statistics._restore(body)
         return statistics
@@ -150,10 +158,11 @@ class Statistics:
             getattr(self, name).put(Links(codes[row], codes[to], weight.copy()))
 
 
-_MAGIC = b"stream-rec statistics 2\n"
+_MAGIC = b"stream-rec statistics 3\n"
+_MAGIC_2 = b"stream-rec statistics 2\n"
 _MAGIC_1 = b"stream-rec statistics 1\n"
 _PER_ITEM = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
 _DECAYED = ("decayed", "settled")
-_LINKS = ("links", "following")
+_LINKS = ("links", "following", "newcomers_links", "newcomers_following")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from stream_rec.experts.trust import credits_of
 from stream_rec.items import Item
@@ -37,7 +36,7 @@ def shop(*more: tuple[str, int], established: float = 0.5) -> Statistics:
 
 def credits(statistics: Statistics, trust: Trust = TRUST) -> dict[str, float]:
     """Return the credit of each item by its id."""
-    found: NDArray[np.float32] = credits_of(statistics, trust, now_ms=statistics.newest_ms)
+    found = credits_of(statistics, trust, now_ms=statistics.newest_ms).everybody
     return dict(zip(statistics.items.ids, found.tolist(), strict=True))
 
 
@@ -81,7 +80,6 @@ def test_larger_allowance_lets_new_items_rise_faster() -> None:
         credits(statistics, Trust(tenure_events=1_500.0, allowance=n))["new"] for n in (0, 1, 9)
     ]
     assert found == sorted(found)
-    assert found[0] > 0.0
     assert found[2] > 3 * found[1]
 
 
@@ -94,7 +92,7 @@ def test_where_hardly_anybody_is_established_everybody_counts(established: float
 def test_no_tenure_asked_trusts_everybody() -> None:
     statistics = shop(*[("new", 0)] * 40)
     assert set(credits(statistics, Trust(tenure_events=0.0)).values()) == {1.0}
-    assert len(credits_of(Statistics(ItemIndex()), TRUST, now_ms=0)) == 0
+    assert len(credits_of(Statistics(ItemIndex()), TRUST, now_ms=0).everybody) == 0
 
 
 def test_who_is_a_newcomer_depends_on_the_half_life_that_is_asked() -> None:
@@ -102,6 +100,23 @@ def test_who_is_a_newcomer_depends_on_the_half_life_that_is_asked() -> None:
     statistics = shop(*[("new", 1_700 * STEP_MS)] * 40)
     assert credits(statistics, Trust(tenure_events=1_500.0))["new"] == 1.0
     assert credits(statistics, Trust(tenure_events=9_000.0))["new"] < 0.5
+
+
+def test_newcomers_bear_what_is_left_out_of_everybodys_events() -> None:
+    statistics = shop(*[("i3", 0)] * 40)
+    found, row = (
+        credits_of(statistics, TRUST, now_ms=statistics.newest_ms),
+        statistics.items.row("i3"),
+    )
+    entry = statistics.decayed.entry(500.0, now_ms=statistics.newest_ms)
+    every, settled = (
+        float(counts.at(entry, len(ITEMS), now_ms=statistics.newest_ms)[row])
+        for counts in (statistics.decayed, statistics.settled)
+    )
+    believed = settled + (every - settled) * float(found.newcomers[row])
+    assert believed == pytest.approx(every * float(found.everybody[row]), rel=1e-5)
+    assert 0.0 < found.newcomers[row] < found.everybody[row] < 1.0
+    assert ((found.newcomers == 1.0) == (found.everybody == 1.0)).all()
 
 
 def test_a_new_policy_holds_for_leaders_of_categories_too() -> None:

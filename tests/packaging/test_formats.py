@@ -189,8 +189,8 @@ def test_newer_facts_stop_and_torn_ones_are_skipped_by_every_worker_alike() -> N
 
     control = Control.__new__(Control)
     control._take_facts(Record(b"torn"))
-    with pytest.raises(NewerFormat, match="a record of facts has format 3"):
-        control._take_facts(Record(encoded("facts", 3)))
+    with pytest.raises(NewerFormat, match="a record of facts has format 4"):
+        control._take_facts(Record(encoded("facts", 4)))
 
 
 def test_a_format_that_never_was_is_torn_not_newer() -> None:

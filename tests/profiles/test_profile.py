@@ -139,7 +139,7 @@ def test_links_are_those_of_the_history_in_order_of_event_time(arrivals: list[Ar
         before = [item for item, heard in window if heard]
         if not telling or before.count(target) >= MOST_LINKED:
             continue
-        for gap, source in enumerate(before):
+        for gap, source in enumerate(dict.fromkeys(before)):
             expected[source, target, gap] += 1
     assert links == expected
 
@@ -201,6 +201,7 @@ def test_a_user_who_wants_one_item_up_says_little_however_much_is_sent() -> None
         profile = made.profile
         counted += made.counted and item == "target"
         linked += sum(sign for sign, target, _ in made.links if target == "target")
+        assert all(sources.count("target") <= 1 for _, _, sources in made.links)
     assert counted <= 3
     assert linked <= 3
 

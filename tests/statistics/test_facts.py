@@ -11,7 +11,7 @@ from stream_rec.statistics.statistics import Statistics
 
 
 def _facts() -> Facts:
-    builder = FactsBuilder()
+    builder = FactsBuilder(newcomer_ms=500.0)
     builder.add("a", 1000, 4.5, True, [(1, "a", [])])
     builder.add("b", 2000, None, False, [(1, "b", ["a"]), (-1, "a", ["b", "c"])], tenure_ms=700)
     return builder.build("worker-1")
@@ -22,6 +22,7 @@ def test_columns_survive_the_wire() -> None:
     assert (read.worker, read.items) == ("worker-1", ["a", "b", "c"])
     for name in ("item", "timestamp", "first", "tenure_ms", "target", "sign", "sources"):
         assert np.array_equal(getattr(read, name), getattr(facts, name))
+    assert read.newcomer.tolist() == [True, False, False]
     assert read.rating[0] == 4.5
     assert np.isnan(read.rating[1])
     assert read.sources.shape == (3, SOURCES)
@@ -46,6 +47,7 @@ def test_a_torn_record_is_refused(cut: int) -> None:
         ("timestamp", np.array([1], "<i8")),
         ("tenure_ms", np.array([1], "<i8")),
         ("sign", np.array([1], "|i1")),
+        ("newcomer", np.array([True], "|b1")),
     ],
 )
 def test_a_record_that_points_outside_of_itself_is_refused(name: str, column: np.ndarray) -> None:
@@ -61,6 +63,15 @@ def test_a_record_of_the_first_format_takes_everybody_for_established() -> None:
     read = Facts.from_bytes(msgspec.msgpack.encode(record))
     assert read.tenure_ms.tolist() == [ESTABLISHED_MS, ESTABLISHED_MS]
     assert read.first.tolist() == [True, False]
+    assert not read.newcomer.any()
+
+
+def test_a_record_of_the_second_format_says_of_no_link_that_a_newcomer_made_it() -> None:
+    record = msgspec.msgpack.decode(_facts().to_bytes()) | {"format": 2}
+    del record["newcomer"]
+    read = Facts.from_bytes(msgspec.msgpack.encode(record))
+    assert read.newcomer.tolist() == [False, False, False]
+    assert read.tenure_ms.tolist() == [0, 700]
 
 
 def test_a_record_of_another_format_is_refused() -> None:

@@ -1,5 +1,6 @@
 """The fold of facts, and its snapshots."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -17,6 +18,7 @@ START_MS = 1_700_000_000_000
 COUNTED = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
+LINKED = ("links", "following", "newcomers_links", "newcomers_following")
 
 events = st.lists(
     st.tuples(
@@ -32,16 +34,16 @@ events = st.lists(
 
 
 def _facts(some: list[tuple[str, int, float | None, bool, list[str]]]) -> Facts:
-    builder = FactsBuilder()
+    builder = FactsBuilder(newcomer_ms=1.0)  # every second one is made by a newcomer
     for item, time, rating, first, sources in some:
-        builder.add(item, time, rating, first, [(1, item, sources)])
+        builder.add(item, time, rating, first, [(1, item, sources)], tenure_ms=time % 2)
     return builder.build("w")
 
 
 def _by_item(statistics: Statistics) -> dict[str, object]:
     """Everything known of each item, without rows."""
     ids, rows = statistics.items.ids, range(len(statistics.items))
-    tables = {"links": statistics.links, "following": statistics.following}
+    tables = {name: getattr(statistics, name) for name in LINKED}
     return {
         name: {ids[row]: int(getattr(statistics, name)[row]) for row in rows} for name in COUNTED
     } | {
@@ -107,16 +109,28 @@ def test_a_snapshot_restores_everything_into_any_numbering() -> None:
 
 
 def test_a_snapshot_of_the_first_format_takes_everybody_for_established() -> None:
-    snapshot = _full().to_bytes()
-    head = len(b"stream-rec statistics 1\n")
-    body = msgspec.msgpack.decode(snapshot[head + 16 :])
-    del body["settled"]
-    encoded = msgspec.msgpack.encode(body)
-    digest = blake2b(encoded, digest_size=16).digest()
-    again = Statistics.from_bytes(b"stream-rec statistics 1\n" + digest + encoded, ItemIndex())
+    again = Statistics.from_bytes(_older(1, ("settled", *LINKED[2:])), ItemIndex())
     assert np.array_equal(again.settled.sums, again.decayed.sums)
     assert np.array_equal(again.settled.mass, again.decayed.mass)
-    assert _by_item(again) == _by_item(_full())
+    assert _by_item(again) == _by_item(_full()) | dict.fromkeys(LINKED[2:], _no_links(again))
+
+
+def test_a_snapshot_of_the_second_format_says_of_no_link_that_a_newcomer_made_it() -> None:
+    again = Statistics.from_bytes(_older(2, LINKED[2:]), ItemIndex())
+    assert _by_item(again) == _by_item(_full()) | dict.fromkeys(LINKED[2:], _no_links(again))
+    assert np.array_equal(again.settled.sums, _full().settled.sums)
+
+
+def _no_links(statistics: Statistics) -> dict[str, dict[str, int]]:
+    return {item_id: {} for item_id in statistics.items.ids}
+
+
+def _older(number: int, unknown: Sequence[str]) -> bytes:
+    """Return a snapshot as an older format held it."""
+    snapshot, magic = _full().to_bytes(), b"stream-rec statistics %d\n" % number
+    body = msgspec.msgpack.decode(snapshot[len(magic) + 16 :])
+    encoded = msgspec.msgpack.encode({name: body[name] for name in body.keys() - set(unknown)})
+    return magic + blake2b(encoded, digest_size=16).digest() + encoded
 
 
 def test_an_entry_of_the_settled_takes_who_was_known_for_three_of_its_half_lives() -> None:
