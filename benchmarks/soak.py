@@ -34,7 +34,7 @@ from tests.guarantees.traffic import Mix, send_catalogue, send_events, traffic
 
 DIMENSION = 384
 # What is declared: the libraries and compiled code of a worker, and so much for each user and item.
-FIXED_MB, USER_KB, ITEM_KB, VECTOR_KB = 550, 1.0, 2.0, DIMENSION * 4 / 1024
+FIXED_MB, USER_KB, ITEM_KB, VECTOR_KB = 550, 1.0, 3.5, DIMENSION * 4 / 1024
 LOOKING_S = 600
 IN_ORDER = 'which="oldest"'  # told when it is known
 MOST_TABLES = 64  # a partition keeps open
