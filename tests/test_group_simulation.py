@@ -109,7 +109,8 @@ def swallows_a_link(*arguments: object) -> Step:
     result = step(*arguments)  # type: ignore[arg-type]
     facts = result.facts
     if facts is not None and len(facts.target):
-        columns = {name: getattr(facts, name)[:-1] for name in ("target", "sign", "sources")}
+        names = ("target", "sign", "sources", "newcomer")
+        columns = {name: getattr(facts, name)[:-1] for name in names}
         result.facts = msgspec.structs.replace(facts, **columns)
     return result
 
