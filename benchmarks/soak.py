@@ -2,11 +2,12 @@
 
     python -m benchmarks soak [--seconds 60] [--users 200000] [--items 17000] [--rate 150] [--json]
 
-Profiles of all users are in its changelog from the start, items with vectors in the catalogue. A
-tenth as many users are active today, one in eleven of them new; each costs memory until a day is
-over. Events begin when the worker has looked through all profiles, which it does beside its work,
-and so knows whose lists grow old; the first quarter of the time fills caches. From there on memory
-must stay flat and below the declared bound, and threads and files must not become more.
+Profiles of all users are in its changelog from the start, items with vectors in the catalogue, and
+links of so many baskets, all of them by newcomers, that both tables of links are full. A tenth as
+many users are active today, one in eleven of them new; each costs memory until a day is over.
+Events begin when the worker has looked through all profiles, which it does beside its work, and so
+knows whose lists grow old; the first quarter of the time fills caches. From there on memory must
+stay flat and below the declared bound, and threads and files must not become more.
 Tables of the local state come and go with what is in it, up to 64 a partition.
 Ends with 1 when any of that does not hold, or events are left unread.
 """
@@ -28,13 +29,14 @@ from consumers.processes.installation import make_topics
 from consumers.settings import Settings
 from stream_rec.items import Item, item_text, text_hash
 from tests.guarantees.fleet import Fleet
-from tests.guarantees.seeded_state import write_state
+from tests.guarantees.seeded_state import write_links, write_state
 from tests.guarantees.topic_log import Backlog, producer
 from tests.guarantees.traffic import Mix, send_catalogue, send_events, traffic
 
 DIMENSION = 384
 # What is declared: the libraries and compiled code of a worker, and so much for each user and item.
 FIXED_MB, USER_KB, ITEM_KB, VECTOR_KB = 550, 1.0, 3.5, DIMENSION * 4 / 1024
+BASKETS = 20_000  # of 20 items, that links are made of before: tables of links are full
 LOOKING_S = 600
 IN_ORDER = 'which="oldest"'  # told when it is known
 MOST_TABLES = 64  # a partition keeps open
@@ -78,6 +80,7 @@ def main() -> int:
     with installation() as settings:
         make_topics(settings)
         write_state(settings, users=chosen.users, events_each=20, items=chosen.items)
+        write_links(settings, baskets=BASKETS, items=chosen.items)
         send_catalogue(settings, chosen.items)
         send_vectors(settings, chosen.items)
         with Fleet(settings) as fleet, contextlib.closing(Backlog(settings)) as backlog:
