@@ -246,7 +246,7 @@ def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRo
 
     That depends on the same window as the sources, so a late event takes back exactly what was
     said without it. The quiet take their places in the window and are no sources; an item that came
-    there more than once is one source, as far back as its newest event.
+    there more than once is one source, as far back as its newest event; what lies behind moves up.
     """
     if history[place].quiet:
         return []

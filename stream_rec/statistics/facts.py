@@ -31,7 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     target: NDArray[np.int32]  # (rows,)
     sign: NDArray[np.int8]  # (rows,) +1 adds the links, -1 takes them back
     sources: NDArray[np.int32]  # (rows, SOURCES) newest first, padded with -1
-    newcomer: NDArray[np.bool_]  # (rows,) of a user who was one then
+    newcomer: NDArray[np.bool_]  # (rows,) told by a user who was one then
 
     def __len__(self) -> int:
         return len(self.item)

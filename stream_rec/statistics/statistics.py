@@ -40,7 +40,7 @@ class Statistics:
         self.settled = DecayedCounts(least_tenure=LEAST_TENURE)  # by those known for long
         self.links = LinkTable(FORWARD, BACKWARD)
         self.following = LinkTable(FOLLOWING, None)
-        self.newcomers_links = LinkTable(FORWARD, BACKWARD)  # of `links`, those newcomers made
+        self.newcomers_links = LinkTable(FORWARD, BACKWARD)  # of `links`, newcomers' part
         self.newcomers_following = LinkTable(FOLLOWING, None)
         self.reserve()
 

@@ -5,9 +5,11 @@ import pytest
 
 from stream_rec.items import Item
 from stream_rec.ranking.exclusions import showable
+from stream_rec.ranking.features import Feature
 from stream_rec.ranking.scoring import score
 from stream_rec.ranking.users import Request
 from stream_rec.replica import Replica
+from stream_rec.statistics.facts import ESTABLISHED_MS, FactsBuilder
 from tests.ranking.shop import (
     DIMENSION,
     NOW_MS,
@@ -138,3 +140,26 @@ def test_candidates_of_another_modality_are_found() -> None:
     names = [replica.items.ids[row] for row in scored.rows]
     worth = dict(zip(names, scored.scores.tolist(), strict=True))
     assert worth["novel-3"] > worth["novel-2"]
+
+
+def test_links_by_newcomers_to_what_they_push_lead_nowhere_and_those_by_others_do() -> None:
+    """Each of the four tables and the right credits reach the lists."""
+    replica = shop(vectors=False)
+    facts, hour_ms = FactsBuilder(newcomer_ms=1.0), 3_600_000
+    for number in range(2_000):  # established users and newcomers take these alike
+        tenure_ms = ESTABLISHED_MS if number % 2 else 0
+        at_ms = NOW_MS - hour_ms + number
+        facts.add(f"novel-{number % 9}", at_ms, None, False, [], tenure_ms=tenure_ms)
+    for item, tenure_ms in (("kettle-1", 0), ("kettle-2", ESTABLISHED_MS)):
+        for _ in range(200):
+            rows = [(1, item, ["novel-1"])]
+            facts.add(item, NOW_MS, None, False, rows, tenure_ms=tenure_ms)
+    replica.statistics.fold(facts.build("w"))
+    replica.put_policy("*", 0, {"trust": {"tenure_events": 300}})
+    asked = request(profile_of(happened("novel-1")))
+    scored = score(replica, [asked], now_ms=NOW_MS)[0]
+    named = dict(zip([replica.items.ids[row] for row in scored.rows], scored.features, strict=True))
+    for feature, nothing in ((Feature.LINKED, 1e-4), (Feature.FOLLOWING, 1e-3)):
+        assert named["kettle-2"][feature] > np.log(1e-2)
+        pushed = named["kettle-1"][feature] if "kettle-1" in named else np.log(nothing)
+        assert pushed == pytest.approx(np.log(nothing), abs=1e-2)

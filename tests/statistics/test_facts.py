@@ -82,13 +82,14 @@ def test_a_record_of_another_format_is_refused() -> None:
 
 @pytest.mark.parametrize("most", [1, 400, 3_000, 1_000_000])
 def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
-    rng, builder = np.random.default_rng(7), FactsBuilder()
+    rng, builder = np.random.default_rng(7), FactsBuilder(newcomer_ms=1.0)
     names = [f"{number}-{chr(0x1F600) * 20}" for number in range(30)]
     for number in range(40):
         own = [names[place] for place in rng.integers(len(names), size=24).tolist()]
         rating = None if number % 3 else float(number % 5)
-        builder.add(own[0], 1_000 * number, rating, number % 7 == 0, [(1, own[0], own[1:20])])
-        builder.link([(-1, own[20], own[21:])])
+        rows = [(1, own[0], own[1:20])]
+        builder.add(own[0], 1_000 * number, rating, number % 7 == 0, rows, tenure_ms=number % 2)
+        builder.link([(-1, own[20], own[21:])], tenure_ms=number % 3)
     facts = builder.build("w")
     records = list(facts.parts(most))
     assert len(records) > 1 or most == 1_000_000
@@ -106,6 +107,16 @@ def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
         assert whole.counts[row] == cut.counts[other]
         assert whole.first_counts[row] == cut.first_counts[other]
         assert whole.rating_sum[row] == cut.rating_sum[other]
-        linked = {cut.items.ids[to]: weight for to, weight in cut.links.row(other).items()}
-        expected = {whole.items.ids[to]: weight for to, weight in whole.links.row(row).items()}
+        linked = _linked(cut, other)
+        expected = _linked(whole, row)
         assert linked == expected
+
+
+def _linked(statistics: Statistics, row: int) -> dict[tuple[str, str], int]:
+    """Return the links of one item in all tables, by table and neighbour."""
+    ids = statistics.items.ids
+    return {
+        (name, ids[to]): weight
+        for name in ("links", "following", "newcomers_links", "newcomers_following")
+        for to, weight in getattr(statistics, name).row(row).items()
+    }
