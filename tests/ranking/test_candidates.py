@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stream_rec.experts.trust import credits_of
 from stream_rec.items import Item
 from stream_rec.ranking.exclusions import showable
 from stream_rec.ranking.features import Feature
@@ -150,8 +151,10 @@ def test_links_by_newcomers_to_what_they_push_lead_nowhere_and_those_by_others_d
         tenure_ms = ESTABLISHED_MS if number % 2 else 0
         at_ms = NOW_MS - hour_ms + number
         facts.add(f"novel-{number % 9}", at_ms, None, False, [], tenure_ms=tenure_ms)
-    for item, tenure_ms in (("kettle-1", 0), ("kettle-2", ESTABLISHED_MS)):
-        for _ in range(200):
+    told = (("kettle-1", 0, 200), ("kettle-2", ESTABLISHED_MS, 200))
+    mixed = (("kettle-3", 0, 200), ("kettle-3", ESTABLISHED_MS, 20))
+    for item, tenure_ms, times in told + mixed:
+        for _ in range(times):
             rows = [(1, item, ["novel-1"])]
             facts.add(item, NOW_MS, None, False, rows, tenure_ms=tenure_ms)
     replica.statistics.fold(facts.build("w"))
@@ -163,3 +166,7 @@ def test_links_by_newcomers_to_what_they_push_lead_nowhere_and_those_by_others_d
         assert named["kettle-2"][feature] > np.log(1e-2)
         pushed = named["kettle-1"][feature] if "kettle-1" in named else np.log(nothing)
         assert pushed == pytest.approx(np.log(nothing), abs=1e-2)
+    credits = credits_of(replica.statistics, replica.trust, now_ms=NOW_MS)
+    seen = replica.views.items(replica, now_ms=NOW_MS).newcomers_credits
+    assert np.array_equal(seen, credits.newcomers)
+    assert not np.array_equal(seen, credits.everybody)
