@@ -26,7 +26,7 @@ def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
         to = pool.neighbours[slot]
-        weight = _believed(max(pool.weights[slot], 0), newcomers, credits[to], row, to)
+        weight = _believed(pool.weights[slot], newcomers, credits[to], row, to)
         touched[found] = to
         found += linked[to] == 0.0 and weight > 0.0
         linked[to] += scale * weight
@@ -34,12 +34,13 @@ def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no
 
 
 @kernel
-def _believed(weight, newcomers, credit, row, to):  # type: ignore[no-untyped-def]
-    """Return what of a link's weight counts.
+def _believed(told, newcomers, credit, row, to):  # type: ignore[no-untyped-def]
+    """Return what of a link's weight counts, not below zero.
 
     Of an item that newcomers push (a credit below one) their links count by that credit, and for
     no more than everybody else's: what they alone say leads nowhere.
     """
+    weight = max(told, 0)
     if credit == 1.0:
         return np.float32(weight)
     theirs = min(max(link(newcomers, row, to), 0), weight)
@@ -58,7 +59,7 @@ def spread_following(known, row, following, after):  # type: ignore[no-untyped-d
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
         to = pool.neighbours[slot]
-        weight = _believed(max(pool.weights[slot], 0), newcomers, credits[to], row, to)
+        weight = _believed(pool.weights[slot], newcomers, credits[to], row, to)
         if weight > 0.0:
             following[to] = weight * shrunk
             after[found] = to

@@ -122,9 +122,9 @@ class Statistics:
         Raises:
             StateRejected: it is torn, bit-flipped, foreign, or of another format.
         """
-        head = len(_MAGIC) + 16
+        magic, head = snapshot[: len(_MAGIC)], len(_MAGIC) + 16
         encoded = snapshot[head:]
-        if snapshot[: len(_MAGIC)] not in (_MAGIC, _MAGIC_1, _MAGIC_2):
+        if magic not in (_MAGIC, _MAGIC_1, _MAGIC_2):
             msg = "not a snapshot of statistics in this format"
             raise StateRejected(msg)
         if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
@@ -134,9 +134,9 @@ class Statistics:
         if body["half_lives_ms"] != HALF_LIVES_MS.tobytes():
             msg = "a snapshot of statistics with other half-lives"
             raise StateRejected(msg)
-        if snapshot[: len(_MAGIC)] == _MAGIC_1:  # knew nobody apart: all count as established
+        if magic == _MAGIC_1:  # knew nobody apart: all count as established
             body["settled"] = body["decayed"]
-        if snapshot[: len(_MAGIC)] != _MAGIC:  # nor who made links
+        if magic != _MAGIC:  # nor who made links
             body |= dict.fromkeys(_LINKS[2:], (b"", b"", b""))
         statistics = cls(items)
         statistics._restore(body)

@@ -107,9 +107,7 @@ def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
         assert whole.counts[row] == cut.counts[other]
         assert whole.first_counts[row] == cut.first_counts[other]
         assert whole.rating_sum[row] == cut.rating_sum[other]
-        linked = _linked(cut, other)
-        expected = _linked(whole, row)
-        assert linked == expected
+        assert _linked(cut, other) == _linked(whole, row)
 
 
 def _linked(statistics: Statistics, row: int) -> dict[tuple[str, str], int]:
