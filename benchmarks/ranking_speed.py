@@ -127,7 +127,8 @@ def build(
         )
         before = profiles.get(event.user_id) or Profile(user_id=event.user_id)
         folded = fold(before, event, topic=0, offset=number)
-        facts.add(item, event.timestamp, None, not before.history, folded.links)
+        facts.count(item, event.timestamp, None, not before.history)
+        facts.link(folded.links)
         profiles[event.user_id] = folded.profile
         taken[event.user_id] = (before, item)
     replica.statistics.fold(facts.build("benchmark"))

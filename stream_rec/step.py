@@ -46,7 +46,7 @@ from stream_rec.profiles.profile import (
 from stream_rec.profiles.refinement import Refinement, refined
 from stream_rec.publish import Due, publish
 from stream_rec.replica import Replica
-from stream_rec.statistics.facts import ESTABLISHED_MS, Facts, FactsBuilder
+from stream_rec.statistics.facts import Facts, FactsBuilder
 from stream_rec.taught import Taught, teach
 from stream_rec.toplist import TopList
 
@@ -190,7 +190,8 @@ class _Folding:
         self, replica: Replica, profiles: Profiles, context: Context, result: Step
     ) -> None:
         self.replica, self.profiles, self.context, self.result = replica, profiles, context, result
-        self.facts = FactsBuilder(newcomer_ms=replica.newcomer_ms)
+        self.facts = FactsBuilder()
+        self.newcomer_ms = replica.newcomer_ms
         self.examples: list[Taught] = []
         self.touched: dict[tuple[int, str], dict[str, None]] = {}
         self.counted: dict[int, _Counted] = {}
@@ -225,12 +226,11 @@ class _Folding:
             self.result.outcomes.update(counted.outcomes)
 
     def _parsed(self, arrival: Arrival) -> tuple[Event, ...]:
-        source = f"{arrival.topic}-{arrival.partition}-{arrival.offset}"
         return parse_events(
             arrival.value,
             key=arrival.key,
             kind="review" if arrival.kind == "review" else "click",
-            source=source,
+            source=f"{arrival.topic}-{arrival.partition}-{arrival.offset}",
             append_ms=arrival.append_ms,
             headers=arrival.headers,
             form=self.context.form,
@@ -293,24 +293,24 @@ class _Folding:
             return "late"
         if event.consuming:
             self.examples.append((profile, event, policy))
+        # A clock that runs ahead would shift the pace of the shop, by which newcomers are told.
+        told_ms = min(event.timestamp, arrival.append_ms or event.timestamp)
+        tenure_ms = known.tenure_ms(told_ms)
         folded = fold(
             known,
             event,
             topic=_TOPIC_ORDER[arrival.kind],
             offset=arrival.offset,
             reading=self._read(event, known, policy.signals),
+            newcomer=tenure_ms < self.newcomer_ms,
         )
         self.result.profiles[place] = folded.profile
         if event.recommendation_id is not None:
             self.replica.exploration.learn(event)
-        if event.consuming:
-            since_ms = folded.profile.since_ms
-            tenure_ms = event.timestamp - since_ms if since_ms else ESTABLISHED_MS
-            if folded.counted:
-                said = (event.item_id, event.timestamp, event.rating, profile is None)
-                self.facts.add(*said, folded.links, tenure_ms=tenure_ms)
-            else:
-                self.facts.link(folded.links, tenure_ms=tenure_ms)
+        if folded.counted:
+            said = (event.item_id, told_ms, event.rating, profile is None)
+            self.facts.count(*said, tenure_ms=tenure_ms)
+        self.facts.link(folded.links)
         self.touched.setdefault(place, {})[event.scenario] = None
         if len(self.replica.scenarios) < MAX_SCENARIOS:
             self.replica.scenarios.add(event.scenario)

@@ -34,7 +34,8 @@ def warm_up() -> None:
         )
         folded = fold(profile, event, topic=0, offset=offset)
         if event.consuming:
-            facts.add(event.item_id, event.timestamp, None, offset == 0, folded.links)
+            facts.count(event.item_id, event.timestamp, None, offset == 0)
+        facts.link(folded.links)
         profile = folded.profile
     replica.statistics.fold(facts.build("warm-up"))
     again = Policy(

@@ -274,8 +274,9 @@ def _profile_seeds() -> list[bytes]:
 
 def _facts_seeds() -> list[bytes]:
     builder = FactsBuilder()
-    builder.add("i1", 1_763_790_285_000, 4.0, True, [(1, "i1", ["i2", "i3"])])
-    builder.add("i2", 1_763_790_285_001, None, False, [(-1, "i2", [])])
+    builder.count("i1", 1_763_790_285_000, 4.0, True)
+    builder.count("i2", 1_763_790_285_001, None, False)
+    builder.link([(1, "i1", ["i2", "i3"], True), (-1, "i2", [], False)])
     return [builder.build("worker").to_bytes(), FactsBuilder().build("w").to_bytes()]
 
 

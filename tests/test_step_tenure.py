@@ -1,8 +1,11 @@
 """How long a user had been known goes out with each event."""
 
 import msgspec
+import pytest
 
+from stream_rec.events import DAY_MS
 from stream_rec.policy import Trust
+from stream_rec.profiles.profile import LINK_WINDOW
 from stream_rec.statistics.facts import ESTABLISHED_MS, FactsBuilder
 from stream_rec.statistics.statistics import LEAST_TENURE
 from tests.test_step import FIRST_MS, Bench
@@ -29,7 +32,7 @@ def test_who_was_known_before_first_times_were_kept_is_no_newcomer() -> None:
     bench.profiles[0, "ann"] = old
     result = bench.take(bench.arrival(item_id="i2"))
     assert result.facts is not None
-    assert result.facts.tenure_ms.tolist() == [ESTABLISHED_MS]
+    assert result.facts.tenure_ms.tolist() == [FIRST_MS]  # since 1970
 
 
 MINUTE_MS = 60_000
@@ -40,7 +43,7 @@ def established() -> Bench:
     bench, facts = Bench(), FactsBuilder()
     for second in range(3_600):
         at_ms = FIRST_MS + 1_000 * second
-        facts.add(f"i{second % 9}", at_ms, None, False, [], tenure_ms=ESTABLISHED_MS)
+        facts.count(f"i{second % 9}", at_ms, None, False, tenure_ms=ESTABLISHED_MS)
     bench.replica.statistics.fold(facts.build("w"))
     return bench
 
@@ -59,10 +62,53 @@ def test_links_of_newcomers_are_told_from_those_of_others() -> None:
         assert result.facts is not None
         linked = dict(zip(result.facts.target.tolist(), result.facts.newcomer, strict=True))
         assert linked[result.facts.items.index("i2")] == (user == "ann")
-    row, to = (bench.replica.items.row(item) for item in ("i1", "i2"))
-    statistics = bench.replica.statistics
-    assert statistics.newcomers_following.row(row) == {to: 1}
-    assert statistics.following.row(row) == {to: 2}
+    assert told(bench, "following") == {("i1", "i2"): (2, 1)}
+
+
+def told(bench: Bench, table: str) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the links of a table by items: how strong, and newcomers' part of it."""
+    ids = bench.replica.items.ids
+    columns = (column.tolist() for column in getattr(bench.replica.statistics, table).links())
+    return {
+        (ids[row], ids[to]): (weight, part) for row, to, weight, part in zip(*columns, strict=True)
+    }
+
+
+def test_links_of_newcomers_are_taken_back_as_newcomers() -> None:
+    """Late events that make the user an established one leave nothing behind but their own."""
+    bench = established()
+    bench.replica.put_policy("*", 0, {"trust": {"tenure_events": 180}})
+    late = bench.arrival(item_id="i0", event_type="impression", timestamp=FIRST_MS - DAY_MS)
+    between = [
+        bench.arrival(item_id=f"i{number}", timestamp=FIRST_MS + 1 + number)
+        for number in range(3, 3 + LINK_WINDOW)
+    ]
+    bench.take(bench.arrival(item_id="i1"), bench.arrival(item_id="i2", timestamp=FIRST_MS + 99))
+    assert told(bench, "links") == {("i1", "i2"): (2048, 2048), ("i2", "i1"): (1024, 1024)}
+    bench.take(late, *between)
+    for table in ("links", "following"):
+        assert ("i1", "i2") not in told(bench, table)
+        for (row, to), (weight, part) in told(bench, table).items():
+            assert weight > 0
+            assert part == (weight if "i2" in (row, to) else 0)
+
+
+@pytest.mark.parametrize("append_ms", [None, FIRST_MS + 3_600_000])
+def test_a_clock_that_runs_ahead_makes_nobody_established(append_ms: int | None) -> None:
+    bench, hour_ms = established(), 3_600_000
+    bench.replica.put_policy("*", 0, {"trust": {"tenure_events": 180}})
+    tenure_ms, ahead_ms = bench.replica.newcomer_ms, FIRST_MS + hour_ms + DAY_MS - 1
+    result = bench.take(
+        bench.arrival(timestamp=FIRST_MS + hour_ms, append_ms=append_ms),
+        bench.arrival(item_id="i2", timestamp=ahead_ms, append_ms=append_ms),
+    )
+    assert result.facts is not None
+    believed = append_ms is None  # only the broker knows better
+    assert (bench.replica.statistics.newest_ms == ahead_ms) == believed
+    assert result.facts.tenure_ms.tolist() == [0, DAY_MS - 1 if believed else 0]
+    assert result.facts.newcomer.tolist() == [True, not believed][-len(result.facts.newcomer) :]
+    assert believed or bench.replica.newcomer_ms == tenure_ms
+    assert bench.profiles[0, "ann"].history[-1].timestamp == ahead_ms
 
 
 def test_nobody_is_a_newcomer_while_hardly_anybody_is_established() -> None:
@@ -70,7 +116,7 @@ def test_nobody_is_a_newcomer_while_hardly_anybody_is_established() -> None:
     assert bench.replica.policies.effective("*").policy.trust == Trust()
     bench.take(bench.arrival(), bench.arrival(item_id="i2", timestamp=FIRST_MS + 1))
     assert bench.replica.newcomer_ms == 0.0
-    assert not bench.replica.statistics.newcomers_links.links().weight.any()
+    assert not bench.replica.statistics.links.links().newcomers.any()
     known = established()
     assert known.replica.newcomer_ms > 0.0
     known.replica.put_policy("*", 0, {"trust": {"tenure_events": 0}})

@@ -7,7 +7,7 @@ Shrunk by the source's count, c / (d + 10), which is the zeroth order of TALE (P
 import numpy as np
 
 from stream_rec.compiled import kernel
-from stream_rec.statistics.co_visitation import UNIT, link
+from stream_rec.statistics.co_visitation import UNIT
 
 
 @kernel
@@ -15,18 +15,17 @@ def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no
     """Add `factor` times one source's links into `linked` (items,); return how many are touched.
 
     Rows met for the first time are appended to `touched`, which needs one place more than there are
-    items. `factor` is positive; `known` are links, those of newcomers among them, counts of items,
-    and newcomers' credits.
+    items. `factor` is positive; `known` are links, counts of items, and newcomers' credits.
     """
-    pool, newcomers, counts, credits = known
+    pool, counts, credits = known
     if row >= pool.start.shape[0]:
         return found
     shrunk = np.float32(counts[row]) + np.float32(_SHRINK)
     scale = factor / (shrunk * np.float32(UNIT))
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
-        to = pool.neighbours[slot]
-        weight = _believed(pool.weights[slot], newcomers, credits[to], row, to)
+        to = pool.slots.neighbours[slot]
+        weight = _believed(pool.slots, slot, credits[to])
         touched[found] = to
         found += linked[to] == 0.0 and weight > 0.0
         linked[to] += scale * weight
@@ -34,16 +33,16 @@ def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no
 
 
 @kernel
-def _believed(told, newcomers, credit, row, to):  # type: ignore[no-untyped-def]
+def _believed(slots, slot, credit):  # type: ignore[no-untyped-def]
     """Return what of a link's weight counts, not below zero.
 
     Of an item that newcomers push (a credit below one) their links count by that credit, and for
     no more than everybody else's: what they alone say leads nowhere.
     """
-    weight = max(told, 0)
+    weight = max(slots.weights[slot], 0)
     if credit == 1.0:
         return np.float32(weight)
-    theirs = min(max(link(newcomers, row, to), 0), weight)
+    theirs = min(max(slots.newcomers[slot], 0), weight)
     others = np.float32(weight - theirs)
     return others + min(np.float32(theirs) * credit, others)
 
@@ -51,15 +50,15 @@ def _believed(told, newcomers, credit, row, to):  # type: ignore[no-untyped-def]
 @kernel
 def spread_following(known, row, following, after):  # type: ignore[no-untyped-def]
     """Write how often each item came right after this one, shrunk; return how many."""
-    pool, newcomers, counts, credits = known
+    pool, counts, credits = known
     found = 0
     if row >= pool.start.shape[0]:
         return found
     shrunk = np.float32(1.0) / (np.float32(counts[row]) + np.float32(_SHRINK_FOLLOWING))
     start = pool.start[row]
     for slot in range(start, start + pool.used[row]):
-        to = pool.neighbours[slot]
-        weight = _believed(pool.weights[slot], newcomers, credits[to], row, to)
+        to = pool.slots.neighbours[slot]
+        weight = _believed(pool.slots, slot, credits[to])
         if weight > 0.0:
             following[to] = weight * shrunk
             after[found] = to

@@ -56,8 +56,6 @@ class ItemView(NamedTuple):
     top: NDArray[np.int32]
     links: Pool
     following: Pool
-    newcomers_links: Pool
-    newcomers_following: Pool
     matrix: NDArray[np.float32]  # (capacity, dimension) of text
     small: NDArray[np.int8]  # (capacity, dimension) the same in bytes
     small_worth: NDArray[np.float32]
@@ -158,8 +156,6 @@ class Views:
             top=trends.top,
             links=statistics.links.pool,
             following=statistics.following.pool,
-            newcomers_links=statistics.newcomers_links.pool,
-            newcomers_following=statistics.newcomers_following.pool,
             matrix=_NO_VECTORS if table is None else table.matrix,
             small=_NO_SMALL if table is None else table.small,
             small_worth=_NO_WORTH if table is None else table.small_worth,

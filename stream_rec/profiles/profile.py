@@ -4,7 +4,8 @@ The fold commutes: a profile depends on which events were applied, not on the or
 topics delivered them. So history is ordered by (timestamp, topic, offset) and sums are integers.
 The exceptions are named: the dedupe window and `last_event_id` follow the order of arrival, and so
 does which events count for others of a user who is faster than anybody reads, or who comes back to
-items after more than `HISTORY` events.
+items after more than `HISTORY` events. Whether an event is a newcomer's is what the shop said when
+it came; it stays with the event, so that what was linked then can be taken back exactly.
 
 What one user may say of items to everybody else is bounded here. An event is quiet, which means
 that it neither counts nor links, when it speaks against its item, after `MOST_AN_HOUR` events in
@@ -27,8 +28,9 @@ HISTORY = 64
 LINK_WINDOW = 20
 DEDUPE_WINDOW = 128
 
-# One signed statement about who followed whom: (sign, target, distinct sources newest first).
-LinkRow = tuple[int, str, list[str]]
+# One signed statement about who followed whom: sign, target, distinct sources newest first, and
+# whether the user was a newcomer at the target's event.
+LinkRow = tuple[int, str, list[str], bool]
 
 # Earlier events on an item, of those remembered, with which one more is counted.
 COUNTED = frozenset({0, 1, 3})
@@ -66,6 +68,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     phrase: str | None = None
     quiet: bool = False  # says nothing of its item to others
     understood: Understood | None = None
+    newcomer: bool = False  # by a user who was one then
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -125,6 +128,10 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Mean of the user's ratings."""
         return self.rating_milli / 1000 / self.rating_count if self.rating_count else None
 
+    def tenure_ms(self, at_ms: int) -> int:
+        """Return how long the user has been known at a time, by event times."""
+        return max(at_ms - self.since_ms, 0) if self.events_applied else 0
+
     def times(self, item_id: str) -> int:
         """Return how often the user is remembered to have consumed an item."""
         return sum([past.item_id == item_id and past.consuming for past in self.history])
@@ -168,7 +175,13 @@ class Folded(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def fold(
-    profile: Profile, event: Event, *, topic: int, offset: int, reading: Reading = NOTHING_READ
+    profile: Profile,
+    event: Event,
+    *,
+    topic: int,
+    offset: int,
+    reading: Reading = NOTHING_READ,
+    newcomer: bool = False,
 ) -> Folded:
     """Return the profile with one more event, which must not be known to it already.
 
@@ -178,6 +191,7 @@ def fold(
         topic: 0 for clicks, 1 for reviews; with the offset it orders events of one time.
         offset: The record's offset in its topic.
         reading: What its rating and its words say.
+        newcomer: Whether the user counts as one at this event.
     """
     consuming, hashed, sentiment = event.consuming, item_hash(event.item_id), reading.sentiment
     hour = max(profile.hour, event.timestamp // HOUR_MS)
@@ -189,7 +203,7 @@ def fold(
     quiet = consuming and (again or reading.against or said >= MOST_AN_HOUR)
     interaction = Interaction(
         event.timestamp, topic, offset, event.item_id, event.event_type, event.scenario,
-        event.rating, reading.sentiment, reading.phrase, quiet,
+        event.rating, reading.sentiment, reading.phrase, quiet, newcomer=newcomer,
     )  # fmt: skip
     counted = consuming and not quiet and (is_new or profile.told(event.item_id) in COUNTED)
     history = profile.history
@@ -259,10 +273,10 @@ def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRo
                 sources.append(past.item_id)
             if seen == LINK_WINDOW:
                 break
-    target = history[place].item_id
-    if sources.count(target) >= MOST_LINKED:
+    target = history[place]
+    if sources.count(target.item_id) >= MOST_LINKED:
         return []
-    return [(sign, target, list(dict.fromkeys(sources)))]
+    return [(sign, target.item_id, list(dict.fromkeys(sources)), target.newcomer)]
 
 
 def _mark(event_id: str) -> bytes:

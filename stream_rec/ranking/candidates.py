@@ -88,8 +88,7 @@ def gather(view, users, user, similar, dense, heaps, chosen):  # type: ignore[no
     count = _admit_near(door, view, (heaps.best_rows[:best], _NEAR_LINKED), chosen, count)
     newest, after = newest_taken(users, user, _NEWEST), 0
     if newest.shape[0] > 0:
-        newcomers = view.newcomers_following
-        known = (view.following, newcomers, view.counts, view.newcomers_credits)
+        known = (view.following, view.counts, view.newcomers_credits)
         after = spread_following(known, newest[0], dense.following, dense.after)
         some, rows, keys = dense.after[:after], heaps.rows[:_FOLLOWING], heaps.keys[:_FOLLOWING]
         held = best_of_some(some, dense.following, allowed, mark, rows, keys)
@@ -217,7 +216,7 @@ def _spread(view, users, user, dense):  # type: ignore[no-untyped-def]
     """Spread the links of the newest sources; return how many rows have any, and their sum."""
     taken, rows, pulls = users.taken, users.rows, users.pull
     linked, touched = dense.linked, dense.touched
-    known = (view.links, view.newcomers_links, view.counts, view.newcomers_credits)
+    known = (view.links, view.counts, view.newcomers_credits)
     found, gap = 0, 0
     for entry in range(users.start[user], users.start[user + 1]):
         if not taken[entry]:

@@ -1,9 +1,10 @@
 """Co-visitation: for each item the items consumed by the same users, with integer weights.
 
 A row is a sorted list of neighbours with their weights, in a block of one shared pool; blocks hold
-a power of two. Sums are integers, so the order of facts does not matter and a retraction cancels
-exactly. Zero weights are no links. Rows grow freely within the pool's budget; past it, a row of
-`SMALL` links or more keeps its heavier half instead of growing. Knows rows, not item ids.
+a power of two. Beside each weight stands the part of it that newcomers made. Sums are integers, so
+the order of facts does not matter and a retraction cancels exactly. Zero weights are no links. Rows
+grow freely within the pool's budget; past it, a row of `SMALL` links or more keeps its heavier half
+instead of growing. Knows rows, not item ids.
 """
 
 from typing import NamedTuple
@@ -20,11 +21,18 @@ UNIT = 2048.0  # the weight of one forward link from the item before
 SMALL = 128
 
 
+class Slots(NamedTuple):
+    """What blocks hold; of a free block the first weight says where the next free one begins."""
+
+    neighbours: NDArray[np.int32]  # (slots,)
+    weights: NDArray[np.int32]  # (slots,) of everybody
+    newcomers: NDArray[np.int32]  # (slots,) the part of the weight that newcomers made
+
+
 class Pool(NamedTuple):
     """The arrays that compiled code reads: blocks of slots and where each row's block lies."""
 
-    neighbours: NDArray[np.int32]  # (slots,)
-    weights: NDArray[np.int32]  # (slots,)
+    slots: Slots
     start: NDArray[np.int64]  # (rows,)
     size: NDArray[np.int32]  # (rows,) a power of two, 0 for a row without a block
     used: NDArray[np.int32]  # (rows,) slots taken, the first ones, in ascending order
@@ -37,6 +45,7 @@ class Links(NamedTuple):
     row: NDArray[np.int32]
     neighbour: NDArray[np.int32]
     weight: NDArray[np.int32]
+    newcomers: NDArray[np.int32]
 
 
 class LinkTable:
@@ -48,8 +57,7 @@ class LinkTable:
         free = np.full(_CLASSES + 1, -1, np.int64)
         free[_CLASSES] = 0
         self.pool = Pool(
-            np.zeros(1 << 14, np.int32),
-            np.zeros(1 << 14, np.int32),
+            Slots(*np.zeros((3, 1 << 14), np.int32)),
             np.zeros(1024, np.int64),
             np.zeros(1024, np.int32),
             np.zeros(1024, np.int32),
@@ -59,7 +67,7 @@ class LinkTable:
     @property
     def nbytes(self) -> int:
         """Bytes held by the pool and its directory."""
-        return sum(array.nbytes for array in self.pool)
+        return sum(array.nbytes for array in (*self.pool.slots, *self.pool[1:]))
 
     def reserve(self, rows: int) -> None:
         """Make room for this many rows."""
@@ -73,21 +81,24 @@ class LinkTable:
             )
 
     def add(
-        self, targets: NDArray[np.int32], signs: NDArray[np.int8], sources: NDArray[np.int32]
+        self,
+        targets: NDArray[np.int32],
+        signs: NDArray[np.int8],
+        sources: NDArray[np.int32],
+        newcomer: NDArray[np.bool_],
     ) -> None:
-        """Fold link rows: `sources` (rows, gaps) newest first, -1 padded; all rows reserved."""
+        """Fold link rows, (rows,), all of them reserved.
+
+        `sources` (rows, gaps) come newest first and padded with -1; `newcomer` says who made them.
+        """
         if len(targets):
-            budget = max(_LEAST_BUDGET, _SLOTS_PER_ROW * len(self.pool.start))
-            gaps = (self._forward, self._backward)
-            neighbours, values = _add_rows(self.pool, targets, signs, sources, gaps, budget)
-            self.pool = self.pool._replace(neighbours=neighbours, weights=values)
+            told, gaps = (targets, signs, sources, newcomer), (self._forward, self._backward)
+            self.pool = self.pool._replace(slots=_add_rows(self.pool, told, gaps, self._budget))
 
     def put(self, links: Links) -> None:
         """Add single links, as a snapshot holds them; all rows reserved."""
         if len(links.row):
-            budget = max(_LEAST_BUDGET, _SLOTS_PER_ROW * len(self.pool.start))
-            neighbours, values = _put(self.pool, *links, budget)
-            self.pool = self.pool._replace(neighbours=neighbours, weights=values)
+            self.pool = self.pool._replace(slots=_put(self.pool, links, self._budget))
 
     def row(self, row: int) -> dict[int, int]:
         """Return the links of one row, neighbour to weight, in ascending order of neighbours."""
@@ -95,12 +106,17 @@ class LinkTable:
         if row >= len(pool.start):
             return {}
         block = slice(int(pool.start[row]), int(pool.start[row]) + int(pool.used[row]))
-        pairs = zip(pool.neighbours[block].tolist(), pool.weights[block].tolist(), strict=True)
+        neighbours, weights, _ = (column[block].tolist() for column in pool.slots)
+        pairs = zip(neighbours, weights, strict=True)
         return {to: weight for to, weight in pairs if weight != 0}
 
     def links(self) -> Links:
         """Return all links, sorted by row and neighbour."""
         return Links(*_links(self.pool, len(self.pool.start)))
+
+    @property
+    def _budget(self) -> int:
+        return max(_LEAST_BUDGET, _SLOTS_PER_ROW * len(self.pool.start))
 
 
 @kernel
@@ -121,9 +137,10 @@ def link(pool, row, to):  # type: ignore[no-untyped-def]
     """Return the weight of one link, 0 when there is none."""
     if row >= pool.start.shape[0]:
         return np.int32(0)
-    slot = _find(pool.neighbours, pool.start[row], pool.used[row], to)
-    found = slot < pool.start[row] + pool.used[row] and pool.neighbours[slot] == to
-    return pool.weights[slot] if found else np.int32(0)
+    neighbours = pool.slots.neighbours
+    slot = _find(neighbours, pool.start[row], pool.used[row], to)
+    found = slot < pool.start[row] + pool.used[row] and neighbours[slot] == to
+    return pool.slots.weights[slot] if found else np.int32(0)
 
 
 @kernel
@@ -135,111 +152,122 @@ def _class(size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _take(neighbours, weights, free, size):  # type: ignore[no-untyped-def]
-    """Take a block from its free list or from the pool's end; return the arrays, maybe longer."""
-    block = free[_class(size)]
-    if block >= 0:
-        free[_class(size)] = weights[block]
-    else:
-        block = free[_CLASSES]
-        free[_CLASSES] = block + size
-        if block + size > neighbours.shape[0]:
-            longer = max(block + size, neighbours.shape[0] + neighbours.shape[0] // 2)
-            grown, values = np.empty(longer, np.int32), np.empty(longer, np.int32)
-            grown[: neighbours.shape[0]] = neighbours
-            values[: weights.shape[0]] = weights
-            neighbours, weights = grown, values
-    return neighbours, weights, block
+def _longer(column, length):  # type: ignore[no-untyped-def]
+    grown = np.empty(length, np.int32)
+    grown[: column.shape[0]] = column
+    return grown
 
 
 @kernel
-def _compact(neighbours, weights, start, used, least):  # type: ignore[no-untyped-def]
+def _move(slots, old, new):  # type: ignore[no-untyped-def]
+    slots.neighbours[new] = slots.neighbours[old]
+    slots.weights[new] = slots.weights[old]
+    slots.newcomers[new] = slots.newcomers[old]
+
+
+@kernel
+def _take(slots, free, size):  # type: ignore[no-untyped-def]
+    """Take a block from its free list or from the pool's end; return the slots, maybe more."""
+    block = free[_class(size)]
+    if block >= 0:
+        free[_class(size)] = slots.weights[block]
+    else:
+        block, held = free[_CLASSES], slots.neighbours.shape[0]
+        free[_CLASSES] = block + size
+        if block + size > held:
+            most = max(block + size, held + held // 2)
+            neighbours, weights, newcomers = slots
+            slots = Slots(
+                _longer(neighbours, most), _longer(weights, most), _longer(newcomers, most)
+            )
+    return slots, block
+
+
+@kernel
+def _compact(slots, start, used, least):  # type: ignore[no-untyped-def]
     """Drop the links of a row whose weight is below `least` or zero; return how many stay."""
     kept = 0
     for slot in range(start, start + used):
-        if weights[slot] != 0 and weights[slot] >= least:
-            neighbours[start + kept] = neighbours[slot]
-            weights[start + kept] = weights[slot]
+        weight = slots.weights[slot]
+        if weight >= least and (weight != 0 or slots.newcomers[slot] != 0):
+            _move(slots, slot, start + kept)
             kept += 1
     return kept
 
 
 @kernel
-def _make_room(neighbours, weights, directory, row, budget):  # type: ignore[no-untyped-def]
+def _make_room(slots, directory, row, budget):  # type: ignore[no-untyped-def]
     """Make room in a full row: drop zeros, take a larger block, or keep the heavier half."""
     start, size, used, free = directory
     old, old_size = start[row], size[row]
     new_size = max(np.int32(4), np.int32(old_size * 2))
     if old_size > 0:
-        used[row] = _compact(neighbours, weights, old, used[row], _NO_LEAST)
+        used[row] = _compact(slots, old, used[row], _NO_LEAST)
         if 4 * used[row] <= 3 * old_size:
-            return neighbours, weights
+            return slots
         full = free[_class(new_size)] < 0 and free[_CLASSES] + new_size > budget
         if old_size >= SMALL and full:
-            middle = np.sort(weights[old : old + used[row]])[used[row] // 2]
-            used[row] = _compact(neighbours, weights, old, used[row], middle + 1)
-            return neighbours, weights
-    neighbours, weights, block = _take(neighbours, weights, free, new_size)
+            middle = np.sort(slots.weights[old : old + used[row]])[used[row] // 2]
+            used[row] = _compact(slots, old, used[row], middle + 1)
+            return slots
+    slots, block = _take(slots, free, new_size)
     for slot in range(used[row]):
-        neighbours[block + slot] = neighbours[old + slot]
-        weights[block + slot] = weights[old + slot]
+        _move(slots, old + slot, block + slot)
     if old_size > 0:
-        weights[old] = free[_class(old_size)]
+        slots.weights[old] = free[_class(old_size)]
         free[_class(old_size)] = old
     start[row], size[row] = block, new_size
-    return neighbours, weights
+    return slots
 
 
 @kernel
-def _add_one(neighbours, weights, directory, row, to, value, budget):  # type: ignore[no-untyped-def]
+def _add_one(slots, directory, row, to, values, budget):  # type: ignore[no-untyped-def]
+    """Add to a link's weight and to newcomers' part of it; return the slots, maybe more."""
     start, size, used, _ = directory
-    slot = _find(neighbours, start[row], used[row], to)
-    if slot < start[row] + used[row] and neighbours[slot] == to:
-        weights[slot] += value
-        return neighbours, weights
+    slot = _find(slots.neighbours, start[row], used[row], to)
+    if slot < start[row] + used[row] and slots.neighbours[slot] == to:
+        slots.weights[slot] += values[0]
+        slots.newcomers[slot] += values[1]
+        return slots
     if used[row] == size[row]:
-        neighbours, weights = _make_room(neighbours, weights, directory, row, budget)
-        slot = _find(neighbours, start[row], used[row], to)
+        slots = _make_room(slots, directory, row, budget)
+        slot = _find(slots.neighbours, start[row], used[row], to)
     for place in range(start[row] + used[row], slot, -1):
-        neighbours[place] = neighbours[place - 1]
-        weights[place] = weights[place - 1]
-    neighbours[slot], weights[slot] = to, value
+        _move(slots, place - 1, place)
+    slots.neighbours[slot], slots.weights[slot], slots.newcomers[slot] = to, values[0], values[1]
     used[row] += 1
-    return neighbours, weights
+    return slots
 
 
 @kernel
-def _add_rows(pool, targets, signs, sources, gaps, budget):  # type: ignore[no-untyped-def]
+def _add_rows(pool, told, gaps, budget):  # type: ignore[no-untyped-def]
+    targets, signs, sources, newcomer = told
     forward, backward = gaps
-    neighbours, weights = pool.neighbours, pool.weights
-    directory = (pool.start, pool.size, pool.used, pool.free)
+    slots, directory = pool.slots, (pool.start, pool.size, pool.used, pool.free)
     for row in range(targets.shape[0]):
-        target, sign = targets[row], np.int32(signs[row])
+        target, sign, new = targets[row], np.int32(signs[row]), np.int32(newcomer[row])
         for gap in range(min(sources.shape[1], forward.shape[0])):
             source = sources[row, gap]
             if source < 0:
                 break
             if source == target:
                 continue
-            neighbours, weights = _add_one(
-                neighbours, weights, directory, source, target, sign * forward[gap], budget
-            )
+            value = sign * forward[gap]
+            slots = _add_one(slots, directory, source, target, (value, value * new), budget)
             if gap < backward.shape[0]:
-                neighbours, weights = _add_one(
-                    neighbours, weights, directory, target, source, sign * backward[gap], budget
-                )
-    return neighbours, weights
+                value = sign * backward[gap]
+                slots = _add_one(slots, directory, target, source, (value, value * new), budget)
+    return slots
 
 
 @kernel
-def _put(pool, rows, to, values, budget):  # type: ignore[no-untyped-def]
-    neighbours, weights = pool.neighbours, pool.weights
-    directory = (pool.start, pool.size, pool.used, pool.free)
-    for entry in range(rows.shape[0]):
-        neighbours, weights = _add_one(
-            neighbours, weights, directory, rows[entry], to[entry], values[entry], budget
-        )
-    return neighbours, weights
+def _put(pool, links, budget):  # type: ignore[no-untyped-def]
+    slots, directory = pool.slots, (pool.start, pool.size, pool.used, pool.free)
+    for entry in range(links.row.shape[0]):
+        values = (links.weight[entry], links.newcomers[entry])
+        row, to = links.row[entry], links.neighbour[entry]
+        slots = _add_one(slots, directory, row, to, values, budget)
+    return slots
 
 
 @kernel
@@ -247,18 +275,18 @@ def _links(pool, rows):  # type: ignore[no-untyped-def]
     total = 0
     for row in range(min(rows, pool.start.shape[0])):
         total += pool.used[row]
-    source, to = np.empty(total, np.int32), np.empty(total, np.int32)
-    weight, found = np.empty(total, np.int32), 0
+    found, columns = 0, np.empty((4, total), np.int32)
     for row in range(min(rows, pool.start.shape[0])):
         for slot in range(pool.start[row], pool.start[row] + pool.used[row]):
-            if pool.weights[slot] != 0:
-                source[found], to[found] = row, pool.neighbours[slot]
-                weight[found] = pool.weights[slot]
+            weight, newcomers = pool.slots.weights[slot], pool.slots.newcomers[slot]
+            if weight != 0 or newcomers != 0:
+                columns[0, found], columns[1, found] = row, pool.slots.neighbours[slot]
+                columns[2, found], columns[3, found] = weight, newcomers
                 found += 1
-    return source[:found], to[:found], weight[:found]
+    return columns[0, :found], columns[1, :found], columns[2, :found], columns[3, :found]
 
 
 _NO_LEAST = -(1 << 31)
 _CLASSES = 31  # powers of two that a block may have
 _LEAST_BUDGET = 1 << 22  # slots: small catalogues are never cut
-_SLOTS_PER_ROW = 160  # 1.3 KB an item
+_SLOTS_PER_ROW = 160  # 1.9 KB an item

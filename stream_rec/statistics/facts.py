@@ -4,7 +4,7 @@ Columns with items coded by a dictionary of their own, so a record means the sam
 Knows nothing of rows, topics or what is made of the facts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,8 @@ from stream_rec.errors import StateRejected
 
 SOURCES = 20  # predecessors of an event that are linked to it, newest first
 ESTABLISHED_MS = 1 << 50  # of a user of whom nothing else is known: since ever
-LinkRow = tuple[int, str, Sequence[str]]  # sign, target, sources newest first
+# Sign, target, sources newest first, and whether a newcomer said it.
+LinkRow = tuple[int, str, Sequence[str], bool]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,10 +126,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FactsBuilder:
-    """Collects the facts of one batch; who has been known for less than `newcomer_ms` is new."""
+    """Collects the facts of one batch."""
 
-    def __init__(self, *, newcomer_ms: float = 0.0) -> None:
-        self._newcomer_ms = newcomer_ms
+    def __init__(self) -> None:
         self._codes = _Codes()
         self._events: list[tuple[int, int, float, bool, int]] = []
         self._rows: list[tuple[int, int, list[int], bool]] = []
@@ -138,25 +138,17 @@ class FactsBuilder:
         """Whether there is nothing to tell."""
         return not self._events and not self._rows
 
-    def add(
-        self,
-        item_id: str,
-        timestamp: int,
-        rating: float | None,
-        first: bool,
-        rows: Sequence[LinkRow],
-        *,
-        tenure_ms: int = 0,
+    def count(
+        self, item_id: str, timestamp: int, rating: float | None, first: bool, *, tenure_ms: int = 0
     ) -> None:
-        """Take one applied consuming event and the link rows that it changes."""
+        """Take one applied consuming event that counts for its item."""
         value = _NAN if rating is None else rating
         self._events.append((self._codes[item_id], timestamp, value, first, tenure_ms))
-        self.link(rows, tenure_ms=tenure_ms)
 
-    def link(self, rows: Sequence[LinkRow], *, tenure_ms: int = 0) -> None:
-        """Take the link rows that an event changes which is not counted itself."""
-        codes, newcomer = self._codes, tenure_ms < self._newcomer_ms
-        for sign, target, sources in rows:
+    def link(self, rows: Iterable[LinkRow]) -> None:
+        """Take the link rows that an event changes, counted or not."""
+        codes = self._codes
+        for sign, target, sources, newcomer in rows:
             coded = [codes[source] for source in sources[:SOURCES]]
             self._rows.append((sign, codes[target], coded, newcomer))
 

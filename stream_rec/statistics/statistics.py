@@ -40,8 +40,6 @@ class Statistics:
         self.settled = DecayedCounts(least_tenure=LEAST_TENURE)  # by those known for long
         self.links = LinkTable(FORWARD, BACKWARD)
         self.following = LinkTable(FOLLOWING, None)
-        self.newcomers_links = LinkTable(FORWARD, BACKWARD)  # of `links`, newcomers' part
-        self.newcomers_following = LinkTable(FOLLOWING, None)
         self.reserve()
 
     def reserve(self) -> None:
@@ -68,12 +66,9 @@ class Statistics:
             self.settled.add(rows, facts.timestamp, facts.tenure_ms)
         if len(facts.target):
             sources = np.where(facts.sources >= 0, codes[facts.sources], np.int32(-1))
-            targets, theirs = codes[facts.target], facts.newcomer
-            self.links.add(targets, facts.sign, sources)
-            self.following.add(targets, facts.sign, sources)
-            newcomers = (targets[theirs], facts.sign[theirs], sources[theirs])
-            self.newcomers_links.add(*newcomers)
-            self.newcomers_following.add(*newcomers)
+            told = (codes[facts.target], facts.sign, sources, facts.newcomer)
+            self.links.add(*told)
+            self.following.add(*told)
 
     def _count(self, rows: NDArray[np.int32], facts: Facts) -> None:
         rated = ~np.isnan(facts.rating)
@@ -124,7 +119,7 @@ class Statistics:
         """
         magic, head = snapshot[: len(_MAGIC)], len(_MAGIC) + 16
         encoded = snapshot[head:]
-        if magic not in (_MAGIC, _MAGIC_1, _MAGIC_2):
+        if magic not in (_MAGIC, *_OLDER):
             msg = "not a snapshot of statistics in this format"
             raise StateRejected(msg)
         if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
@@ -134,10 +129,10 @@ class Statistics:
         if body["half_lives_ms"] != HALF_LIVES_MS.tobytes():
             msg = "a snapshot of statistics with other half-lives"
             raise StateRejected(msg)
-        if magic == _MAGIC_1:  # knew nobody apart: all count as established
+        if magic == _OLDER[0]:  # knew nobody apart: all count as established
             body["settled"] = body["decayed"]
-        if magic != _MAGIC:  # nor who made links
-            body |= dict.fromkeys(_LINKS[2:], (b"", b"", b""))
+        if magic != _MAGIC:
+            _mark_newcomers(body)
         statistics = cls(items)
         statistics._restore(body)
         return statistics
@@ -154,15 +149,23 @@ class Statistics:
             table.sums[:, codes] = sums.reshape(len(HALF_LIVES_MS), len(codes))
             table.mass, table.reference_ms = mass.copy(), reference_ms.copy()
         for name in _LINKS:
-            row, to, weight = (np.frombuffer(part, np.int32) for part in body[name])
-            getattr(self, name).put(Links(codes[row], codes[to], weight.copy()))
+            row, to, weight, theirs = (np.frombuffer(part, np.int32) for part in body[name])
+            getattr(self, name).put(Links(codes[row], codes[to], weight.copy(), theirs.copy()))
 
 
-_MAGIC = b"stream-rec statistics 3\n"
-_MAGIC_2 = b"stream-rec statistics 2\n"
-_MAGIC_1 = b"stream-rec statistics 1\n"
+def _mark_newcomers(body: dict[str, Any]) -> None:
+    """Give the links of an older format newcomers' part: the third kept it apart, others not."""
+    for name in _LINKS:
+        row, to, weight = body[name]
+        new_row, new_to, theirs = body.get(f"newcomers_{name}", (b"", b"", b""))
+        nobody, nothing = bytes(len(weight)), bytes(len(theirs))
+        body[name] = (row + new_row, to + new_to, weight + nothing, nobody + theirs)
+
+
+_MAGIC = b"stream-rec statistics 4\n"
+_OLDER = tuple(b"stream-rec statistics %d\n" % number for number in (1, 2, 3))
 _PER_ITEM = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
 _DECAYED = ("decayed", "settled")
-_LINKS = ("links", "following", "newcomers_links", "newcomers_following")
+_LINKS = ("links", "following")

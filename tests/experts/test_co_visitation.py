@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_rec.experts.co_visitation import spread_following, spread_links
-from stream_rec.statistics.facts import ESTABLISHED_MS, FactsBuilder
+from stream_rec.statistics.facts import FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
 
@@ -20,23 +20,21 @@ def linked(credits: list[float], *, both: tuple[int, int] = (2, 10)) -> NDArray[
     Established users and newcomers made so many links to `both`, newcomers alone five to `new`, and
     established ones three to `old`.
     """
-    builder, statistics = FactsBuilder(newcomer_ms=1.0), Statistics(ItemIndex(ITEMS))
+    builder, statistics = FactsBuilder(), Statistics(ItemIndex(ITEMS))
     for _ in range(EVENTS):
-        builder.add("source", 1_000, None, False, [])
-    for target, made, tenure_ms in (
-        ("both", both[0], ESTABLISHED_MS), ("both", both[1], 0),
-        ("new", 5, 0), ("old", 3, ESTABLISHED_MS),
+        builder.count("source", 1_000, None, False)
+    for target, made, newcomer in (
+        ("both", both[0], False), ("both", both[1], True), ("new", 5, True), ("old", 3, False),
     ):  # fmt: skip
-        for _ in range(made):
-            builder.link([(1, target, ["source"])], tenure_ms=tenure_ms)
+        builder.link([(1, target, ["source"], newcomer)] * made)
     statistics.fold(builder.build("w"))
     told = (statistics.counts, np.array(credits, np.float32))
     out, touched = np.zeros((2, len(ITEMS)), np.float32), np.zeros(len(ITEMS) + 1, np.int32)
-    pools = (statistics.links.pool, statistics.newcomers_links.pool)
-    found = spread_links((*pools, *told), SOURCE, np.float32(1.0), out[0], touched, 0)
+    found = spread_links(
+        (statistics.links.pool, *told), SOURCE, np.float32(1.0), out[0], touched, 0
+    )
     assert sorted(touched[:found]) == np.flatnonzero(out[0]).tolist()
-    pools = (statistics.following.pool, statistics.newcomers_following.pool)
-    found = spread_following((*pools, *told), SOURCE, out[1], touched)
+    found = spread_following((statistics.following.pool, *told), SOURCE, out[1], touched)
     assert sorted(touched[:found]) == np.flatnonzero(out[1]).tolist()
     return out * np.array([[EVENTS + 10.0], [EVENTS + 3.0]], np.float32)
 
@@ -60,13 +58,13 @@ def test_newcomers_do_no_more_than_double_what_others_say_of_a_pushed_item(made:
 
 
 def test_what_is_told_of_newcomers_never_makes_a_link_negative() -> None:
-    builder, statistics = FactsBuilder(newcomer_ms=1.0), Statistics(ItemIndex(ITEMS))
-    builder.link([(1, "new", ["source"])], tenure_ms=0)
-    builder.link([(-1, "new", ["source"]), (1, "old", ["source"])], tenure_ms=ESTABLISHED_MS)
-    builder.link([(-1, "old", ["source"]), (1, "old", ["source"])], tenure_ms=0)
+    builder, statistics = FactsBuilder(), Statistics(ItemIndex(ITEMS))
+    builder.link([(1, "new", ["source"], True), (-1, "new", ["source"], False)])
+    builder.link([(1, "old", ["source"], False), (-1, "old", ["source"], True)])
+    builder.link([(1, "old", ["source"], True)])
     statistics.fold(builder.build("w"))
     out, touched = np.zeros(len(ITEMS), np.float32), np.zeros(len(ITEMS) + 1, np.int32)
-    pools = (statistics.links.pool, statistics.newcomers_links.pool)
     credits = np.full(len(ITEMS), 0.5, np.float32)
-    spread_links((*pools, statistics.counts, credits), SOURCE, np.float32(10.0), out, touched, 0)
+    known = (statistics.links.pool, statistics.counts, credits)
+    spread_links(known, SOURCE, np.float32(10.0), out, touched, 0)
     assert out.tolist() == pytest.approx([0.0, 0.0, 0.0, 1.0])

@@ -26,10 +26,10 @@ def shop(*more: tuple[str, int], established: float = 0.5) -> Statistics:
     for number in range(2_000):
         item_id = ITEMS[int(rng.integers(len(ITEMS)))]
         tenure_ms = ESTABLISHED_MS if rng.random() < established else 0
-        builder.add(item_id, START_MS + STEP_MS * number, None, False, [], tenure_ms=tenure_ms)
+        builder.count(item_id, START_MS + STEP_MS * number, None, False, tenure_ms=tenure_ms)
     for number, (item_id, tenure_ms) in enumerate(more):
         at_ms = START_MS + STEP_MS * (1_600 + 400 * number // len(more))
-        builder.add(item_id, at_ms, None, False, [], tenure_ms=tenure_ms)
+        builder.count(item_id, at_ms, None, False, tenure_ms=tenure_ms)
     statistics.fold(builder.build("w"))
     return statistics
 

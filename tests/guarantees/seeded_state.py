@@ -54,19 +54,19 @@ def write_state(settings: Settings, *, users: int, events_each: int, items: int)
 def write_links(settings: Settings, *, baskets: int, items: int) -> None:
     """Write links that newcomers made: baskets of 20 items near each other, as `traffic` has them.
 
-    Who writes many enough fills both tables of links, as they are in a shop that is no longer new.
+    Who writes many enough fills the table of links, as it is in a shop that is no longer new.
     """
     topic, client = Topics(settings.prefix).statistics, producer(settings)
-    rng, facts = np.random.default_rng(1), FactsBuilder(newcomer_ms=1.0)
+    rng, facts = np.random.default_rng(1), FactsBuilder()
     favourites, apart = rng.integers(0, items, baskets), rng.geometric(0.05, (baskets, 20))
     for number, basket in enumerate(((favourites[:, None] + apart) % items).tolist(), 1):
         taken = [f"i{item}" for item in basket]
         for place in range(1, len(taken)):
             sources = list(dict.fromkeys(reversed(taken[:place])))
-            facts.link([(1, taken[place], sources)])
+            facts.link([(1, taken[place], sources, True)])
         if number % _BASKETS_A_RECORD == 0 or number == baskets:
             client.send(topic, value=facts.build("seed").to_bytes(), partition=0)
-            facts = FactsBuilder(newcomer_ms=1.0)
+            facts = FactsBuilder()
     client.flush(timeout=120)
     client.close()
 
@@ -102,7 +102,8 @@ def _profile(
             timestamp=START_MS + 1000 * (number + 60 * place),
         )
         folded = fold(profile, event, topic=0, offset=place)
-        facts.add(event.item_id, event.timestamp, None, place == 0, folded.links)
+        facts.count(event.item_id, event.timestamp, None, place == 0)
+        facts.link(folded.links)
         profile = folded.profile
     made = Listing(1, START_MS + 100_000_000)
     return msgspec.structs.replace(profile, lists={"default": made})

@@ -40,7 +40,7 @@ def folded(arrivals: list[Arrival]) -> tuple[Profile, Counter[tuple[str, str, in
     for one, topic, offset, reading in arrivals:
         made = fold(profile, one, topic=topic, offset=offset, reading=reading)
         profile = made.profile
-        for sign, target, sources in made.links:
+        for sign, target, sources, _ in made.links:
             for gap, source in enumerate(sources):
                 links[source, target, gap] += sign
     return profile, Counter({link: count for link, count in links.items() if count})
@@ -200,8 +200,8 @@ def test_a_user_who_wants_one_item_up_says_little_however_much_is_sent() -> None
         made = fold(profile, event(number, item_id=item), topic=0, offset=number)
         profile = made.profile
         counted += made.counted and item == "target"
-        linked += sum(sign for sign, target, _ in made.links if target == "target")
-        assert all(sources.count("target") <= 1 for _, _, sources in made.links)
+        linked += sum(sign for sign, target, *_ in made.links if target == "target")
+        assert all(sources.count("target") <= 1 for _, _, sources, _ in made.links)
     assert counted <= 3
     assert linked <= 3
 
@@ -216,7 +216,7 @@ def test_nor_does_it_help_to_come_back_when_earlier_events_are_forgotten(apart: 
         made = fold(profile, one, topic=0, offset=number)
         profile = made.profile
         counted += made.counted and item == "target"
-        linked += sum(sign for sign, target, _ in made.links if target == "target")
+        linked += sum(sign for sign, target, *_ in made.links if target == "target")
     assert 1 <= counted <= 3
     assert linked <= HISTORY / 7 + 1
     assert fold(profile, event(1_201), topic=0, offset=1_201).counted, "what is new still counts"
@@ -249,7 +249,7 @@ def test_links_of_the_quiet_are_neither_made_nor_taken_back(random: Any) -> None
     for one, topic, offset, reading in late:
         made = fold(profile, one, topic=topic, offset=offset, reading=reading)
         profile = made.profile
-        for sign, target, sources in made.links:
+        for sign, target, sources, _ in made.links:
             for gap, source in enumerate(sources):
                 weights[source, target] += sign * int(FORWARD[gap])
     assert min(weights.values()) >= 0
@@ -263,13 +263,16 @@ def test_who_speaks_against_an_item_keeps_it_and_says_nothing_of_it_to_others() 
     assert bad.profile.consumed.holds(np.array([item_hash("i2")], np.uint64)).all()
     after = fold(bad.profile, event(3), topic=0, offset=3)
     assert after.counted
-    assert after.links == [(1, "i3", ["i1"])]
+    assert after.links == [(1, "i3", ["i1"], False)]
     late = event(4, timestamp=1_500, item_id="late")
     both = fold(after.profile, late, topic=0, offset=4, reading=Reading(None, None, True))
-    assert (both.counted, both.links) == (False, [(-1, "i3", ["i1"]), (1, "i3", ["i1"])])
+    assert (both.counted, both.links) == (
+        False,
+        [(-1, "i3", ["i1"], False), (1, "i3", ["i1"], False)],
+    )
     changed_mind = fold(both.profile, event(5, item_id="i2"), topic=0, offset=5)
     assert changed_mind.counted
-    assert changed_mind.links == [(1, "i2", ["i3", "i1"])]
+    assert changed_mind.links == [(1, "i2", ["i3", "i1"], False)]
 
 
 def test_an_impression_is_counted_but_not_remembered() -> None:

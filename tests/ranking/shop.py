@@ -80,7 +80,8 @@ def crowd(replica: Replica, *histories: tuple[str, ...]) -> None:
                 timestamp=NOW_MS - DAY_MS + number * 60_000 + spot,
             )
             folded = fold(profile, event, topic=0, offset=spot)
-            facts.add(item_id, event.timestamp, None, spot == 0, folded.links)
+            facts.count(item_id, event.timestamp, None, spot == 0)
+            facts.link(folded.links)
             profile = folded.profile
     replica.statistics.fold(facts.build("crowd"))
 

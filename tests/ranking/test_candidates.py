@@ -144,19 +144,19 @@ def test_candidates_of_another_modality_are_found() -> None:
 
 
 def test_links_by_newcomers_to_what_they_push_lead_nowhere_and_those_by_others_do() -> None:
-    """Each of the four tables and the right credits reach the lists."""
+    """Newcomers' part of both tables and the right credits reach the lists."""
     replica = shop(vectors=False)
-    facts, hour_ms = FactsBuilder(newcomer_ms=1.0), 3_600_000
+    facts, hour_ms = FactsBuilder(), 3_600_000
     for number in range(2_000):  # established users and newcomers take these alike
         tenure_ms = ESTABLISHED_MS if number % 2 else 0
         at_ms = NOW_MS - hour_ms + number
-        facts.add(f"novel-{number % 9}", at_ms, None, False, [], tenure_ms=tenure_ms)
+        facts.count(f"novel-{number % 9}", at_ms, None, False, tenure_ms=tenure_ms)
     told = (("kettle-1", 0, 200), ("kettle-2", ESTABLISHED_MS, 200))
     mixed = (("kettle-3", 0, 200), ("kettle-3", ESTABLISHED_MS, 20))
     for item, tenure_ms, times in told + mixed:
         for _ in range(times):
-            rows = [(1, item, ["novel-1"])]
-            facts.add(item, NOW_MS, None, False, rows, tenure_ms=tenure_ms)
+            facts.count(item, NOW_MS, None, False, tenure_ms=tenure_ms)
+        facts.link([(1, item, ["novel-1"], tenure_ms == 0)] * times)
     replica.statistics.fold(facts.build("w"))
     replica.put_policy("*", 0, {"trust": {"tenure_events": 300}})
     asked = request(profile_of(happened("novel-1")))

@@ -15,12 +15,13 @@ Row = tuple[int, int, list[int]]
 
 
 def _add(table: LinkTable, rows: list[Row]) -> None:
+    """Fold rows; those with an odd target are newcomers'."""
     sources = np.full((len(rows), SOURCES), -1, np.int32)
     for number, (_, _, own) in enumerate(rows):
         sources[number, : len(own)] = own
     targets = np.array([row[1] for row in rows], np.int32)
     table.reserve(1 + max([*targets.tolist(), *sources.ravel().tolist()], default=0))
-    table.add(targets, np.array([row[0] for row in rows], np.int8), sources)
+    table.add(targets, np.array([row[0] for row in rows], np.int8), sources, targets % 2 == 1)
 
 
 def _table(rows: list[Row]) -> LinkTable:
@@ -29,20 +30,23 @@ def _table(rows: list[Row]) -> LinkTable:
     return table
 
 
-def _expected(rows: list[Row]) -> dict[tuple[int, int], int]:
-    links: Counter[tuple[int, int]] = Counter()
+def _expected(rows: list[Row]) -> dict[tuple[int, int], tuple[int, int]]:
+    every: Counter[tuple[int, int]] = Counter()
+    newcomers: Counter[tuple[int, int]] = Counter()
     for sign, target, sources in rows:
         for gap, source in enumerate(sources):
-            if source != target:
-                links[source, target] += sign * int(FORWARD[gap])
-                links[target, source] += sign * int(BACKWARD[gap])
-    return {pair: weight for pair, weight in links.items() if weight}
+            for pair, values in (((source, target), FORWARD), ((target, source), BACKWARD)):
+                if source != target:
+                    every[pair] += sign * int(values[gap])
+                    newcomers[pair] += sign * int(values[gap]) * (target % 2)
+    told = {pair: (every[pair], newcomers[pair]) for pair in every}
+    return {pair: weights for pair, weights in told.items() if weights != (0, 0)}
 
 
-def _links(table: LinkTable) -> dict[tuple[int, int], int]:
-    links = table.links()
-    pairs = zip(links.row.tolist(), links.neighbour.tolist(), strict=True)
-    return dict(zip(pairs, links.weight.tolist(), strict=True))
+def _links(table: LinkTable) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return all links, how strong each is and newcomers' part of it."""
+    columns = (column.tolist() for column in table.links())
+    return {(row, to): (weight, part) for row, to, weight, part in zip(*columns, strict=True)}
 
 
 link_rows = st.lists(
@@ -109,4 +113,4 @@ def test_memory_stays_bounded_when_everybody_meets_everything(
     for _ in range(40):
         own = [generator.choice(3000, 20, replace=False).tolist() for _ in range(200)]
         _add(table, [(1, int(generator.integers(3000)), sources) for sources in own])
-    assert table.nbytes / 3000 < 2048
+    assert table.nbytes / 3000 < 3072

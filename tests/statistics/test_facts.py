@@ -11,9 +11,11 @@ from stream_rec.statistics.statistics import Statistics
 
 
 def _facts() -> Facts:
-    builder = FactsBuilder(newcomer_ms=500.0)
-    builder.add("a", 1000, 4.5, True, [(1, "a", [])])
-    builder.add("b", 2000, None, False, [(1, "b", ["a"]), (-1, "a", ["b", "c"])], tenure_ms=700)
+    builder = FactsBuilder()
+    builder.count("a", 1000, 4.5, True)
+    builder.link([(1, "a", [], True)])
+    builder.count("b", 2000, None, False, tenure_ms=700)
+    builder.link([(1, "b", ["a"], False), (-1, "a", ["b", "c"], False)])
     return builder.build("worker-1")
 
 
@@ -82,14 +84,14 @@ def test_a_record_of_another_format_is_refused() -> None:
 
 @pytest.mark.parametrize("most", [1, 400, 3_000, 1_000_000])
 def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
-    rng, builder = np.random.default_rng(7), FactsBuilder(newcomer_ms=1.0)
+    rng, builder = np.random.default_rng(7), FactsBuilder()
     names = [f"{number}-{chr(0x1F600) * 20}" for number in range(30)]
     for number in range(40):
         own = [names[place] for place in rng.integers(len(names), size=24).tolist()]
         rating = None if number % 3 else float(number % 5)
-        rows = [(1, own[0], own[1:20])]
-        builder.add(own[0], 1_000 * number, rating, number % 7 == 0, rows, tenure_ms=number % 2)
-        builder.link([(-1, own[20], own[21:])], tenure_ms=number % 3)
+        builder.count(own[0], 1_000 * number, rating, number % 7 == 0, tenure_ms=number % 2)
+        builder.link([(1, own[0], own[1:20], number % 2 == 0)])
+        builder.link([(-1, own[20], own[21:], number % 3 == 0)])
     facts = builder.build("w")
     records = list(facts.parts(most))
     assert len(records) > 1 or most == 1_000_000
@@ -110,11 +112,12 @@ def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
         assert _linked(cut, other) == _linked(whole, row)
 
 
-def _linked(statistics: Statistics, row: int) -> dict[tuple[str, str], int]:
-    """Return the links of one item in all tables, by table and neighbour."""
-    ids = statistics.items.ids
-    return {
-        (name, ids[to]): weight
-        for name in ("links", "following", "newcomers_links", "newcomers_following")
-        for to, weight in getattr(statistics, name).row(row).items()
-    }
+def _linked(statistics: Statistics, row: int) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the links of one item by table and neighbour: how strong, and newcomers' part."""
+    ids, found = statistics.items.ids, {}
+    for name in ("links", "following"):
+        links = getattr(statistics, name).links()
+        for place in np.flatnonzero(links.row == row).tolist():
+            told = (int(links.weight[place]), int(links.newcomers[place]))
+            found[name, ids[links.neighbour[place]]] = told
+    return found

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_rec.errors import StateRejected
+from stream_rec.statistics.co_visitation import LinkTable
 from stream_rec.statistics.facts import Facts, FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
@@ -18,7 +19,7 @@ START_MS = 1_700_000_000_000
 COUNTED = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
-LINKED = ("links", "following", "newcomers_links", "newcomers_following")
+LINKED = ("links", "following")
 
 events = st.lists(
     st.tuples(
@@ -34,22 +35,28 @@ events = st.lists(
 
 
 def _facts(some: list[tuple[str, int, float | None, bool, list[str]]]) -> Facts:
-    builder = FactsBuilder(newcomer_ms=1.0)  # every second one is made by a newcomer
+    builder = FactsBuilder()
     for item, time, rating, first, sources in some:
-        builder.add(item, time, rating, first, [(1, item, sources)], tenure_ms=time % 2)
+        builder.count(item, time, rating, first, tenure_ms=time % 2)
+        builder.link([(1, item, sources, time % 2 == 0)])
     return builder.build("w")
 
 
 def _by_item(statistics: Statistics) -> dict[str, object]:
     """Everything known of each item, without rows."""
     ids, rows = statistics.items.ids, range(len(statistics.items))
-    tables = {name: getattr(statistics, name) for name in LINKED}
     return {
         name: {ids[row]: int(getattr(statistics, name)[row]) for row in rows} for name in COUNTED
-    } | {
-        name: {ids[row]: {ids[to]: weight for to, weight in table.row(row).items()} for row in rows}
-        for name, table in tables.items()
-    }
+    } | {name: _linked(getattr(statistics, name), ids) for name in LINKED}
+
+
+def _linked(table: LinkTable, ids: Sequence[str]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return the links of each item: how strong, and newcomers' part of it."""
+    linked: dict[str, dict[str, tuple[int, int]]] = {item_id: {} for item_id in ids}
+    columns = (column.tolist() for column in table.links())
+    for row, to, weight, newcomers in zip(*columns, strict=True):
+        linked[ids[row]][ids[to]] = (weight, newcomers)
+    return linked
 
 
 @settings(deadline=None)
@@ -109,34 +116,56 @@ def test_a_snapshot_restores_everything_into_any_numbering() -> None:
 
 
 def test_a_snapshot_of_the_first_format_takes_everybody_for_established() -> None:
-    again = Statistics.from_bytes(_older(1, ("settled", *LINKED[2:])), ItemIndex())
+    again = Statistics.from_bytes(_older(1), ItemIndex())
     assert np.array_equal(again.settled.sums, again.decayed.sums)
     assert np.array_equal(again.settled.mass, again.decayed.mass)
-    assert _by_item(again) == _by_item(_full()) | dict.fromkeys(LINKED[2:], _no_links(again))
+    assert _by_item(again) == _by_item(_full()) | _nobody_new(_full())
 
 
 def test_a_snapshot_of_the_second_format_says_of_no_link_that_a_newcomer_made_it() -> None:
-    again = Statistics.from_bytes(_older(2, LINKED[2:]), ItemIndex())
-    assert _by_item(again) == _by_item(_full()) | dict.fromkeys(LINKED[2:], _no_links(again))
+    again = Statistics.from_bytes(_older(2), ItemIndex())
+    assert _by_item(again) == _by_item(_full()) | _nobody_new(_full())
     assert np.array_equal(again.settled.sums, _full().settled.sums)
 
 
-def _no_links(statistics: Statistics) -> dict[str, dict[str, int]]:
-    return {item_id: {} for item_id in statistics.items.ids}
+def test_a_snapshot_of_the_third_format_kept_newcomers_links_apart() -> None:
+    assert Statistics.from_bytes(_older(3), ItemIndex()).to_bytes() == _full().to_bytes()
 
 
-def _older(number: int, unknown: Sequence[str]) -> bytes:
+def _nobody_new(statistics: Statistics) -> dict[str, object]:
+    """Return all links as if newcomers had made none."""
+    ids = statistics.items.ids
+    return {
+        name: {
+            row: {to: (weight, 0) for to, (weight, _) in linked.items()}
+            for row, linked in _linked(getattr(statistics, name), ids).items()
+        }
+        for name in LINKED
+    }
+
+
+def _older(number: int) -> bytes:
     """Return a snapshot as an older format held it."""
     snapshot, magic = _full().to_bytes(), b"stream-rec statistics %d\n" % number
     body = msgspec.msgpack.decode(snapshot[len(magic) + 16 :])
-    encoded = msgspec.msgpack.encode({name: body[name] for name in body.keys() - set(unknown)})
+    for name in LINKED:
+        *links, newcomers = body[name]
+        body[name] = links
+        if number == 3:  # a table of newcomers' links alone
+            theirs = np.flatnonzero(np.frombuffer(newcomers, np.int32))
+            row, to = (np.frombuffer(column, np.int32)[theirs].tobytes() for column in links[:2])
+            apart = np.frombuffer(newcomers, np.int32)[theirs].tobytes()
+            body[f"newcomers_{name}"] = [row, to, apart]
+    if number == 1:
+        del body["settled"]
+    encoded = msgspec.msgpack.encode(body)
     return magic + blake2b(encoded, digest_size=16).digest() + encoded
 
 
 def test_an_entry_of_the_settled_takes_who_was_known_for_three_of_its_half_lives() -> None:
     builder, statistics = FactsBuilder(), Statistics(ItemIndex())
     for item_id, tenure_ms in (("new", 0), ("known", 180_000), ("older", 540_000)):
-        builder.add(item_id, START_MS, None, False, [], tenure_ms=tenure_ms)
+        builder.count(item_id, START_MS, None, False, tenure_ms=tenure_ms)
     statistics.fold(builder.build("w"))
     held = (statistics.settled.sums[:3, :3] > 0.0).tolist()
     assert held == [[False, True, True], [False, False, True], [False, False, False]]
