@@ -31,6 +31,7 @@ from stream_rec.replica import Replica  # noqa: E402
 from stream_rec.statistics.facts import FactsBuilder  # noqa: E402
 
 DIMENSION = 384
+NEWCOMER_MS = 30_000_000  # 6,000 events, one in five seconds
 LEAST = 0.40
 
 
@@ -126,8 +127,10 @@ def build(
             timestamp=1_700_000_000_000 + number * 5_000,
         )
         before = profiles.get(event.user_id) or Profile(user_id=event.user_id)
-        folded = fold(before, event, topic=0, offset=number)
-        facts.count(item, event.timestamp, None, not before.history)
+        tenure_ms = before.tenure_ms(event.timestamp)
+        newcomer = tenure_ms < NEWCOMER_MS
+        folded = fold(before, event, topic=0, offset=number, newcomer=newcomer)
+        facts.count(item, event.timestamp, None, not before.history, tenure_ms=tenure_ms)
         facts.link(folded.links)
         profiles[event.user_id] = folded.profile
         taken[event.user_id] = (before, item)

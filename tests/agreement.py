@@ -47,6 +47,8 @@ def statistics_differences(statistics: Statistics, fold: Fold) -> list[str]:
             for row, to, weight in zip(links.row, links.neighbour, links.weight, strict=True)
         }
         wrong += _unequal(name, found, expected)
+        if not ((links.newcomers >= 0) & (links.newcomers <= links.weight)).all():
+            wrong.append(f"{name}: newcomers made more of some, or less, than everybody")
     return wrong
 
 

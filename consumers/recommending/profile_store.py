@@ -364,6 +364,8 @@ class ProfileStore:
         options.create_if_missing(True)
         options.set_block_based_table_factory(table)
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        # In one piece, which the allocator maps apart: see `consumers/processes/heap.py`.
+        options.set_arena_block_size(WRITE_BUFFER_BYTES)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_paranoid_checks(True)
         options.set_max_open_files(64)

@@ -26,13 +26,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     writer: str = formats.VERSION
     topic_id: str
     offset: int
-    statistics: bytes
+    statistics: bytearray
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Replace the snapshot at `path`, durably; a crash leaves the old one or the new one."""
     body = msgspec.msgpack.encode(snapshot)
-    replace_durably(path, MAGIC + _digest(body) + body)
+    replace_durably(path, MAGIC, _digest(body), body)
 
 
 def read_snapshot(path: Path, topic_id: str) -> Snapshot | None:

@@ -89,40 +89,42 @@ class Statistics:
         ratings = int(self.rating_count.sum())
         return float(self.rating_sum.sum()) / 1000 / ratings if ratings else 0.0
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self) -> bytearray:
         """Encode everything, links in canonical order, with format version and checksum."""
-        rows = len(self.items)
-        body = {
+        rows, head = len(self.items), len(_MAGIC) + _DIGEST_BYTES
+        body: dict[str, Any] = {
             "items": self.items.ids,
             "numbers": [self.events, self.first_events, self.newest_ms],
             "half_lives_ms": HALF_LIVES_MS.tobytes(),
-            **{name: getattr(self, name)[:rows].tobytes() for name in _PER_ITEM},
+            **{name: getattr(self, name)[:rows].data for name in _PER_ITEM},
         }
         for name in _DECAYED:
             table: DecayedCounts = getattr(self, name)
             body[name] = [
-                np.ascontiguousarray(table.sums[:, :rows]).tobytes(),
-                table.mass.tobytes(),
-                table.reference_ms.tobytes(),
+                np.ascontiguousarray(column).data
+                for column in (table.sums[:, :rows], table.mass, table.reference_ms)
             ]
         for name in _LINKS:
-            body[name] = [column.tobytes() for column in getattr(self, name).links()]
-        encoded = msgspec.msgpack.encode(body)
-        return _MAGIC + hashlib.blake2b(encoded, digest_size=16).digest() + encoded
+            body[name] = [column.data for column in getattr(self, name).links()]
+        # Links are large: they are copied once.
+        snapshot = bytearray(_MAGIC + bytes(_DIGEST_BYTES))
+        msgspec.msgpack.Encoder().encode_into(body, snapshot, head)
+        snapshot[len(_MAGIC) : head] = _digest(memoryview(snapshot)[head:])
+        return snapshot
 
     @classmethod
-    def from_bytes(cls, snapshot: bytes, items: ItemIndex) -> "Statistics":
+    def from_bytes(cls, snapshot: bytes | bytearray, items: ItemIndex) -> "Statistics":
         """Restore a snapshot into a numbering that may know other items already.
 
         Raises:
             StateRejected: it is torn, bit-flipped, foreign, or of another format.
         """
-        magic, head = snapshot[: len(_MAGIC)], len(_MAGIC) + 16
-        encoded = snapshot[head:]
+        magic, head = snapshot[: len(_MAGIC)], len(_MAGIC) + _DIGEST_BYTES
+        encoded = memoryview(snapshot)[head:]
         if magic not in (_MAGIC, *_OLDER):
             msg = "not a snapshot of statistics in this format"
             raise StateRejected(msg)
-        if hashlib.blake2b(encoded, digest_size=16).digest() != snapshot[len(_MAGIC) : head]:
+        if _digest(encoded) != snapshot[len(_MAGIC) : head]:
             msg = "a snapshot of statistics with a wrong checksum"
             raise StateRejected(msg)
         body: dict[str, Any] = msgspec.msgpack.decode(encoded)
@@ -162,8 +164,13 @@ def _mark_newcomers(body: dict[str, Any]) -> None:
         body[name] = (row + new_row, to + new_to, weight + nothing, nobody + theirs)
 
 
+def _digest(encoded: memoryview) -> bytes:
+    return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
+
+
 _MAGIC = b"stream-rec statistics 4\n"
 _OLDER = tuple(b"stream-rec statistics %d\n" % number for number in (1, 2, 3))
+_DIGEST_BYTES = 16
 _PER_ITEM = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",
 )  # fmt: skip
