@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def replace_durably(path: Path, *body: bytes, written: Callable[[], None] = lambda: None) -> None:
-    """Let `path` hold `body`; `written` is called when all is on disk but the new name."""
+def replace_durably(path: Path, *parts: bytes, written: Callable[[], None] = lambda: None) -> None:
+    """Let `path` hold these bytes; `written` is called when all is on disk but the new name."""
     beside = path.with_suffix(".new")
     with beside.open("wb") as file:
-        file.writelines(body)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
     written()

@@ -118,6 +118,11 @@ def _numbered(event_id: str, number: int) -> str:
     return f"{event_id[: fields.MAX_ID_CHARACTERS - 4]}#{number}"
 
 
+def believed_ms(event: Event, append_ms: int | None) -> int:
+    """Return the time of an event, and no later one than the broker's: some clocks run ahead."""
+    return min(event.timestamp, append_ms or event.timestamp)
+
+
 def _check_outside(event: Event, key: bytes | None, append_ms: int | None) -> None:
     """Check an event against its record's key and append time.
 

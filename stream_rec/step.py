@@ -31,7 +31,7 @@ from stream_rec.erasure import (
     scenarios_of,
 )
 from stream_rec.errors import InvalidRecord
-from stream_rec.events import DAY_MS, Event, Kind, parse_events
+from stream_rec.events import DAY_MS, Event, Kind, believed_ms, parse_events
 from stream_rec.ledger import Ledger
 from stream_rec.policy import Policy, Signals
 from stream_rec.profiles.phrases import telling_phrase
@@ -211,7 +211,7 @@ class _Folding:
                 events = self._parsed(arrival)
                 outcomes = [self._apply(event, arrival, counted.newest_ms) for event in events]
                 outcome = "applied" if "applied" in outcomes else outcomes[0]
-                newest_ms = max(event.timestamp for event in events)
+                newest_ms = max(believed_ms(event, arrival.append_ms) for event in events)
                 counted.newest_ms = max(counted.newest_ms, newest_ms)
         except InvalidRecord as error:
             self.result.dead_letters.append(DeadLetter(arrival=arrival, error=error))
@@ -293,9 +293,8 @@ class _Folding:
             return "late"
         if event.consuming:
             self.examples.append((profile, event, policy))
-        # A clock that runs ahead would shift the pace of the shop, by which newcomers are told.
-        told_ms = min(event.timestamp, arrival.append_ms or event.timestamp)
-        tenure_ms = known.tenure_ms(told_ms)
+        happened_ms = believed_ms(event, arrival.append_ms)
+        tenure_ms = known.tenure_ms(happened_ms)
         folded = fold(
             known,
             event,
@@ -308,7 +307,7 @@ class _Folding:
         if event.recommendation_id is not None:
             self.replica.exploration.learn(event)
         if folded.counted:
-            said = (event.item_id, told_ms, event.rating, profile is None)
+            said = (event.item_id, happened_ms, event.rating, profile is None)
             self.facts.count(*said, tenure_ms=tenure_ms)
         self.facts.link(folded.links)
         self.touched.setdefault(place, {})[event.scenario] = None

@@ -9,7 +9,7 @@ logs are told apart.
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -72,6 +72,7 @@ class _Past(NamedTuple):
     rating: float | None
     again: bool  # on an item taken before, after more events than are remembered
     refined: float | None = None
+    unlinked: tuple[str, ...] | None = None  # sources left by an erasure to what was not linked
 
     @property
     def telling(self) -> bool:
@@ -140,6 +141,11 @@ def _erase(person: _Person, up_to_ms: int, state: Fold) -> str:
     remembered = sorted(past for past in person.past if past.kind != "impression")[-REMEMBERED:]
     kept = [past for past in remembered if past.timestamp > up_to_ms]
     _link(person.past, state, 1)
+    linked = {one[:3] for one, _ in _linked(person.past)}
+    kept = [
+        one if one[:3] in linked else one._replace(unlinked=tuple(_before(kept, one)))
+        for one in kept
+    ]
     _link(kept, state, -1)
     person.past, person.erased_ms = kept, up_to_ms
     person.refined_at = -1
@@ -198,17 +204,30 @@ def _times(past: list[_Past]) -> int:
     return sum(one.item_id == past[-1].item_id and one.telling for one in past[:-1])
 
 
+def _before(past: list[_Past], event: _Past) -> list[str]:
+    """Return what an event is linked to, if it is: what was taken before it, newest first."""
+    taken = sorted(one for one in past if one.kind not in NOT_CONSUMING and one < event)
+    return [one.item_id for one in reversed(taken[-20:]) if one.telling]
+
+
+def _linked(past: list[_Past]) -> Iterator[tuple[_Past, list[str]]]:
+    """Yield the events that are linked, with what stands before them.
+
+    One that was not linked when something before it was erased is so only when more came there.
+    """
+    for one in past:
+        before = _before(past, one)
+        few = before.count(one.item_id) < MOST_LINKED
+        if one.telling and few and one.unlinked != tuple(before):
+            yield one, before
+
+
 def _link(past: list[_Past], state: Fold, sign: int) -> None:
     """Count who followed whom: .7 ** gap in 2048ths forward, half of it backward."""
-    taken = [one for one in sorted(past) if one.kind not in NOT_CONSUMING]
-    for place, one in enumerate(taken):
-        target, window = one.item_id, taken[max(0, place - 20) : place]
-        before = [other.item_id for other in reversed(window) if other.telling]
-        if not one.telling or before.count(target) >= MOST_LINKED:
-            continue
+    for one, before in _linked(past):
         for gap, source in enumerate(dict.fromkeys(before)):
-            if source != target:
-                state.links[source, target] += sign * round(2048 * 0.7**gap)
-                state.links[target, source] += sign * round(1024 * 0.7**gap)
+            if source != one.item_id:
+                state.links[source, one.item_id] += sign * round(2048 * 0.7**gap)
+                state.links[one.item_id, source] += sign * round(1024 * 0.7**gap)
                 if gap == 0:
-                    state.following[source, target] += sign
+                    state.following[source, one.item_id] += sign

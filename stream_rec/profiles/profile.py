@@ -16,6 +16,7 @@ Knows no policy and no catalogue: what an event is worth is decided when a profi
 """
 
 from bisect import bisect
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -69,6 +70,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quiet: bool = False  # says nothing of its item to others
     understood: Understood | None = None
     newcomer: bool = False  # by a user who was one then
+    linked: bool = True  # to those before, and not its item among them too often for that
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -241,42 +243,59 @@ def _inserted(
     history: tuple[Interaction, ...], interaction: Interaction
 ) -> tuple[tuple[Interaction, ...], list[LinkRow]]:
     """Put an interaction in its place, and say what that changes about who followed whom."""
-    if not history or history[-1].place < interaction.place:
-        longer = (*history, interaction)
-        return longer[-HISTORY:], _row(1, longer, len(history)) if interaction.consuming else []
-    place = bisect(history, interaction.place, key=lambda past: past.place)
-    after = (*history[:place], interaction, *history[place:])
-    rows: list[LinkRow] = []
-    if interaction.consuming and not (place == 0 and len(history) == HISTORY):
-        rows += _row(1, after, place)
-        followers = [spot for spot in range(place, len(history)) if history[spot].consuming]
-        for spot in followers[:LINK_WINDOW]:
-            rows += _row(-1, history, spot) + _row(1, after, spot + 1)
-    return after[-HISTORY:], rows
+    place = len(history)
+    if history and interaction.place <= history[-1].place:
+        place = bisect(history, interaction.place, key=lambda past: past.place)
+    before, later = history[:place], history[place:]
+    if not interaction.consuming or len(later) == HISTORY:
+        return (*before, interaction, *later)[-HISTORY:], []
+    interaction, rows = _linked(before, interaction)
+    after, followers = [*before, interaction], 0
+    for spot, past in enumerate(later, place):
+        said = past
+        if past.consuming and followers < LINK_WINDOW:
+            followers += 1
+            said, again = _linked(after, past)
+            rows += _rows(-1, _sources(history[:spot]), past) + again
+        after.append(said)
+    return tuple(after[-HISTORY:]), rows
 
 
-def _row(sign: int, history: tuple[Interaction, ...], place: int) -> list[LinkRow]:
-    """Link a telling event to those before, unless its item came there too often to say it again.
+def _linked(before: Sequence[Interaction], event: Interaction) -> tuple[Interaction, list[LinkRow]]:
+    """Link an event to those before, unless its item came there too often to say it again.
 
-    That depends on the same window as the sources, so a late event takes back exactly what was
-    said without it. The quiet take their places in the window and are no sources; an item that came
-    there more than once is one source, as far back as its newest event; what lies behind moves up.
+    That is kept with the event. It depends on the same window as the sources, and what has left the
+    history since only shortens those; so a late event takes back nothing that was not said.
     """
-    if history[place].quiet:
+    sources = _sources(before)
+    linked = sources.count(event.item_id) < MOST_LINKED
+    if linked != event.linked:
+        event = msgspec.structs.replace(event, linked=linked)
+    return event, _rows(1, sources, event)
+
+
+def _rows(sign: int, sources: list[str], event: Interaction) -> list[LinkRow]:
+    """Return what an event says or takes back: nothing where it is quiet or not linked.
+
+    An item that came more than once before is one source, as far back as its newest event.
+    """
+    if event.quiet or not event.linked or sources.count(event.item_id) >= MOST_LINKED:
         return []
+    return [(sign, event.item_id, list(dict.fromkeys(sources)), event.newcomer)]
+
+
+def _sources(before: Sequence[Interaction]) -> list[str]:
+    """Return the window's items, newest first; the quiet take their places and are no sources."""
     sources: list[str] = []
     seen = 0
-    for past in reversed(history[:place]):
+    for past in reversed(before):
         if past.event_type not in NOT_CONSUMING:
             seen += 1
             if not past.quiet:
                 sources.append(past.item_id)
             if seen == LINK_WINDOW:
                 break
-    target = history[place]
-    if sources.count(target.item_id) >= MOST_LINKED:
-        return []
-    return [(sign, target.item_id, list(dict.fromkeys(sources)), target.newcomer)]
+    return sources
 
 
 def _mark(event_id: str) -> bytes:

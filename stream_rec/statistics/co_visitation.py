@@ -175,10 +175,10 @@ def _take(slots, free, size):  # type: ignore[no-untyped-def]
         block, held = free[_CLASSES], slots.neighbours.shape[0]
         free[_CLASSES] = block + size
         if block + size > held:
-            most = max(block + size, held + held // 2)
+            length = max(block + size, held + held // 2)
             neighbours, weights, newcomers = slots
             slots = Slots(
-                _longer(neighbours, most), _longer(weights, most), _longer(newcomers, most)
+                _longer(neighbours, length), _longer(weights, length), _longer(newcomers, length)
             )
     return slots, block
 

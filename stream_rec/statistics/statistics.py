@@ -106,7 +106,7 @@ class Statistics:
             ]
         for name in _LINKS:
             body[name] = [column.data for column in getattr(self, name).links()]
-        # Links are large: they are copied once.
+        # Links are large: no more copies than this one.
         snapshot = bytearray(_MAGIC + bytes(_DIGEST_BYTES))
         msgspec.msgpack.Encoder().encode_into(body, snapshot, head)
         snapshot[len(_MAGIC) : head] = _digest(memoryview(snapshot)[head:])
@@ -131,10 +131,11 @@ class Statistics:
         if body["half_lives_ms"] != HALF_LIVES_MS.tobytes():
             msg = "a snapshot of statistics with other half-lives"
             raise StateRejected(msg)
-        if magic == _OLDER[0]:  # knew nobody apart: all count as established
+        if magic == _MAGIC_1:  # knew nobody apart: all count as established
             body["settled"] = body["decayed"]
-        if magic != _MAGIC:
-            _mark_newcomers(body)
+        if magic != _MAGIC:  # nor who made links; the third kept newcomers' in tables of their own
+            for name in _LINKS:
+                body[name] = (*body[name], bytes(len(body[name][2])))
         statistics = cls(items)
         statistics._restore(body)
         return statistics
@@ -155,21 +156,13 @@ class Statistics:
             getattr(self, name).put(Links(codes[row], codes[to], weight.copy(), theirs.copy()))
 
 
-def _mark_newcomers(body: dict[str, Any]) -> None:
-    """Give the links of an older format newcomers' part: the third kept it apart, others not."""
-    for name in _LINKS:
-        row, to, weight = body[name]
-        new_row, new_to, theirs = body.get(f"newcomers_{name}", (b"", b"", b""))
-        nobody, nothing = bytes(len(weight)), bytes(len(theirs))
-        body[name] = (row + new_row, to + new_to, weight + nothing, nobody + theirs)
-
-
 def _digest(encoded: memoryview) -> bytes:
     return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
 
 
 _MAGIC = b"stream-rec statistics 4\n"
-_OLDER = tuple(b"stream-rec statistics %d\n" % number for number in (1, 2, 3))
+_MAGIC_1 = b"stream-rec statistics 1\n"
+_OLDER = (_MAGIC_1, b"stream-rec statistics 2\n", b"stream-rec statistics 3\n")
 _DIGEST_BYTES = 16
 _PER_ITEM = (
     "counts", "first_counts", "first_seen_ms", "last_seen_ms", "rating_count", "rating_sum",

@@ -57,7 +57,7 @@ def test_newcomers_add_in_bounds_to_what_others_say_of_a_pushed_item(made: int) 
         assert found[BOTH] == 0.0
 
 
-def test_what_newcomers_say_fades_with_their_credit_without_a_jump() -> None:
+def test_what_newcomers_say_fades_without_a_jump_where_others_say_it_too() -> None:
     credits = np.linspace(1.0, 0.0, 201)
     counted = np.stack([linked([1.0, credit, 1.0, 1.0])[:, BOTH] for credit in credits])
     steps = np.diff(counted, axis=0)
@@ -65,14 +65,15 @@ def test_what_newcomers_say_fades_with_their_credit_without_a_jump() -> None:
     assert steps.min() > -0.2  # of 12; a jump would be one of some
 
 
-def test_what_is_told_of_newcomers_never_makes_a_link_negative() -> None:
+def test_a_newcomers_part_that_does_not_fit_makes_no_link_negative_or_weaker() -> None:
     builder, statistics = FactsBuilder(), Statistics(ItemIndex(ITEMS))
     builder.link([(1, "new", ["source"], True), (-1, "new", ["source"], False)])
     builder.link([(1, "old", ["source"], False), (-1, "old", ["source"], True)])
     builder.link([(1, "old", ["source"], True)])
+    builder.link([(1, "both", ["source"], False)] * 3 + [(-1, "both", ["source"], True)])
     statistics.fold(builder.build("w"))
     out, touched = np.zeros(len(ITEMS), np.float32), np.zeros(len(ITEMS) + 1, np.int32)
     credits = np.full(len(ITEMS), 0.5, np.float32)
     known = (statistics.links.pool, statistics.counts, credits)
     spread_links(known, SOURCE, np.float32(10.0), out, touched, 0)
-    assert out.tolist() == pytest.approx([0.0, 0.0, 0.0, 1.0])
+    assert out.tolist() == pytest.approx([0.0, 2.0, 0.0, 1.0])

@@ -319,7 +319,6 @@ def _statistics(path: Path, shop: Worker) -> Statistics:
     return Statistics.from_bytes(snapshot.statistics, ItemIndex())
 
 
-def _links(statistics: Statistics) -> set[tuple[str, str, int]]:
-    ids = statistics.items.ids
-    row, to, weight = statistics.links.links()
-    return {(ids[a], ids[b], int(w)) for a, b, w in zip(row, to, weight, strict=True)}
+def _links(statistics: Statistics) -> set[tuple[str, str, int, int]]:
+    ids, columns = statistics.items.ids, (one.tolist() for one in statistics.links.links())
+    return {(ids[row], ids[to], *told) for row, to, *told in zip(*columns, strict=True)}
