@@ -34,7 +34,7 @@ from stream_rec.language_model.backbone import load_backbone
 from stream_rec.language_model.encoding import encode
 from stream_rec.language_model.vector_cache import VectorCache, cache_fingerprint
 from stream_rec.policy import Policy
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.profiles.review_head import ReviewHead
 from stream_rec.profiles.sentiment import Sentiment

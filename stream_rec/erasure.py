@@ -14,7 +14,8 @@ from stream_rec import record_fields as fields
 from stream_rec.errors import InvalidRecord
 from stream_rec.events import DAY_MS, NEGATIVE
 from stream_rec.item_hash import item_hash
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):

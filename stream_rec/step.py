@@ -35,14 +35,7 @@ from stream_rec.events import DAY_MS, Event, Kind, believed_ms, parse_events
 from stream_rec.ledger import Ledger
 from stream_rec.policy import Policy, Signals
 from stream_rec.profiles.phrases import telling_phrase
-from stream_rec.profiles.profile import (
-    MOST_AN_HOUR,
-    NOTHING_READ,
-    Listing,
-    Profile,
-    Reading,
-    fold,
-)
+from stream_rec.profiles.profile import MOST_AN_HOUR, NOTHING_READ, Listing, Profile, Reading, fold
 from stream_rec.profiles.refinement import Refinement, refined
 from stream_rec.publish import Due, publish
 from stream_rec.replica import Replica

@@ -42,7 +42,8 @@ from stream_rec.events import Event, parse_event, parse_events
 from stream_rec.items import item_text, parse_item
 from stream_rec.ledger import Ledger
 from stream_rec.policy import Policies, parse_policy
-from stream_rec.profiles.profile import Listing, Profile, Understood, fold
+from stream_rec.profiles.history import Understood
+from stream_rec.profiles.profile import Listing, Profile, fold
 from stream_rec.profiles.refinement import Refinement, refined
 from stream_rec.profiles.sentiment import Sentiment
 from stream_rec.ranking.exploration import Exploration

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream_rec.items import Item, item_text, text_hash
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.replica import Replica
 from stream_rec.step import Arrival

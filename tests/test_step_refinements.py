@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.step import Arrival
 from tests.test_step import Bench, versions

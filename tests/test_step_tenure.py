@@ -6,7 +6,7 @@ import pytest
 
 from stream_rec.events import DAY_MS
 from stream_rec.policy import Trust
-from stream_rec.profiles.profile import HISTORY, LINK_WINDOW
+from stream_rec.profiles.history import HISTORY, LINK_WINDOW
 from stream_rec.statistics.facts import ESTABLISHED_MS, FactsBuilder
 from stream_rec.statistics.statistics import LEAST_TENURE
 from tests.test_erasure import Forgetting

@@ -28,7 +28,8 @@ from stream_rec.events import DAY_MS
 from stream_rec.item_hash import item_hash
 from stream_rec.items import Item, parse_item
 from stream_rec.policy import Block, EffectivePolicy
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.signals import is_negative
 from stream_rec.ranking.rules import compile_rules, rules_time
 from stream_rec.ranking.wording import Worder

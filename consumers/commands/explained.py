@@ -13,7 +13,8 @@ from rich.text import Text
 from consumers import terminal
 from consumers.commands.likings import Liking
 from stream_rec.items import Item
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 from stream_rec.toplist import ListedItem, TopList
 
 

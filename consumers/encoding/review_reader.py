@@ -29,7 +29,7 @@ from stream_rec.errors import InvalidPolicy, InvalidRecord, StateRejected
 from stream_rec.events import Event, parse_events
 from stream_rec.policy import Policies, Policy
 from stream_rec.profiles.aspects import ASPECTS, Clause, nearest_aspect, telling_clauses
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 from stream_rec.profiles.review_head import ReviewHead, Verdict
 from stream_rec.profiles.sentiment import Sentiment

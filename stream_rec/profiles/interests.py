@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from stream_rec.items import Item
 from stream_rec.policy import Policy
-from stream_rec.profiles.profile import Profile, Understood
+from stream_rec.profiles.history import Understood
+from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.signals import weights
 
 KINDS = ("category", "tag", "brand")

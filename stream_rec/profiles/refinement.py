@@ -8,7 +8,8 @@ review wins. Knows neither the model nor topics.
 
 import msgspec
 
-from stream_rec.profiles.profile import Profile, Understood
+from stream_rec.profiles.history import Understood
+from stream_rec.profiles.profile import Profile
 
 REVIEWS = 1  # the topic's number in `Interaction.topic`
 

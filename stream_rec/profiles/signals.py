@@ -7,7 +7,8 @@ import numpy as np
 
 from stream_rec.events import DAY_MS
 from stream_rec.policy import ProfilePolicy, Signals
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 
 RATING_SHARE = 0.7
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from stream_rec.catalogue.catalogue import Catalogue, Labels
 from stream_rec.catalogue.vectors import VectorTable
 from stream_rec.policy import Signals
+from stream_rec.profiles.history import Interaction
 from stream_rec.profiles.lexicon import words
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.signals import is_negative
 from stream_rec.statistics.item_index import ItemIndex
 
@@ -134,7 +135,7 @@ def remedied(
 def complaint_words(past: Interaction) -> str | None:
     """Return the words of a complaint: its phrase, and a word for each aspect found to be blamed.
 
-    >>> from stream_rec.profiles.profile import Understood
+    >>> from stream_rec.profiles.history import Understood
     >>> blamed = Understood(aspects=(("comfort", -0.5), ("sound", 0.4)))
     >>> complaint_words(Interaction(0, 1, 0, "i", "review", "default", understood=blamed))
     'uncomfortable'

@@ -16,7 +16,8 @@ from stream_rec.catalogue.vectors import VectorTable, dot
 from stream_rec.compiled import kernel, lane_kernel
 from stream_rec.events import DAY_MS, NOT_CONSUMING
 from stream_rec.policy import Signals
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.signals import is_negative
 from stream_rec.ranking.alternatives import Complaint
 from stream_rec.statistics.co_visitation import UNIT, link

@@ -14,7 +14,8 @@ from stream_rec.events import DAY_MS, NOT_CONSUMING
 from stream_rec.item_hash import item_hash
 from stream_rec.policy import Policy
 from stream_rec.profiles.consumed import BLOOM_BITS, SATURATED, Consumed
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.signals import is_negative, weight
 from stream_rec.statistics.item_index import ItemIndex
 

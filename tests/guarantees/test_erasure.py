@@ -21,7 +21,7 @@ from consumers.kafka_io.topics import Topics, plans
 from consumers.kafka_io.wire import encode_refinement
 from consumers.processes.embedded_broker import EmbeddedBroker
 from consumers.settings import Settings
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 from tests.guarantees import topic_log, traces
 from tests.guarantees.fleet import Fleet

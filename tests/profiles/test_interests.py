@@ -2,8 +2,9 @@ import pytest
 
 from stream_rec.items import Item
 from stream_rec.policy import policy_of
+from stream_rec.profiles.history import Interaction, Understood
 from stream_rec.profiles.interests import interests
-from stream_rec.profiles.profile import Interaction, Profile, Understood
+from stream_rec.profiles.profile import Profile
 
 SHOP = {
     "fan": Item(item_id="fan", categories=("Home", "Fans"), tags=("quiet",), brand="Acme"),

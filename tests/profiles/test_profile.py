@@ -9,18 +9,8 @@ from hypothesis import strategies as st
 
 from stream_rec.events import Event
 from stream_rec.item_hash import item_hash
-from stream_rec.profiles.profile import (
-    DEDUPE_WINDOW,
-    HISTORY,
-    HOUR_MS,
-    LINK_WINDOW,
-    MOST_AN_HOUR,
-    MOST_LINKED,
-    Interaction,
-    Profile,
-    Reading,
-    fold,
-)
+from stream_rec.profiles.history import HISTORY, LINK_WINDOW, MOST_LINKED, Interaction
+from stream_rec.profiles.profile import DEDUPE_WINDOW, HOUR_MS, MOST_AN_HOUR, Profile, Reading, fold
 from stream_rec.statistics.co_visitation import FORWARD
 
 # Which sums, sets and links an event may change; the rest follows the order of arrival by design.

@@ -1,7 +1,8 @@
 import msgspec
 
 from stream_rec.events import Event
-from stream_rec.profiles.profile import HISTORY, Interaction, Profile, Reading, Understood, fold
+from stream_rec.profiles.history import HISTORY, Interaction, Understood
+from stream_rec.profiles.profile import Profile, Reading, fold
 from stream_rec.profiles.refinement import Refinement, refined
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from stream_rec.events import DAY_MS
 from stream_rec.policy import ProfilePolicy, Signals
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 from stream_rec.profiles.signals import is_negative, opinion_of, weight, weights
 
 

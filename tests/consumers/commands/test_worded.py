@@ -1,6 +1,7 @@
 from consumers.commands.worded import in_other_words, worded_reasons
 from stream_rec.items import Item
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 from stream_rec.toplist import Lineage, ListedItem, Reason, TopList
 
 ITEMS = {

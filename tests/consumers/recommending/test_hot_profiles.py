@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.recommending.hot_profiles import EVENTS, OVERHEAD, HotProfiles
-from stream_rec.profiles.profile import Interaction, Profile
+from stream_rec.profiles.history import Interaction
+from stream_rec.profiles.profile import Profile
 
 
 def _profile(name: str, events: int) -> Profile:

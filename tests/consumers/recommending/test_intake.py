@@ -10,7 +10,7 @@ from consumers.kafka_io.topics import Topics
 from consumers.kafka_io.wire import encode_refinement
 from consumers.recommending.intake import Intake
 from stream_rec.ledger import Ledger
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 
 TOPICS = Topics("p")

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.kafka_io.wire import LEDGER_KEY, decode_profile, decode_standing, encode_refinement
 from consumers.processes.embedded_broker import EmbeddedBroker
-from stream_rec.profiles.profile import Understood
+from stream_rec.profiles.history import Understood
 from stream_rec.profiles.refinement import Refinement
 from tests.consumers.conftest import Command, Running
 from tests.consumers.recommending.test_recommender import NOW_MS, Worker
