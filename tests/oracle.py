@@ -143,7 +143,7 @@ def _erase(person: _Person, up_to_ms: int, state: Fold) -> str:
     _link(person.past, state, 1)
     linked = {one[:3] for one, _ in _linked(person.past)}
     kept = [
-        one if one[:3] in linked else one._replace(unlinked=tuple(_before(kept, one)))
+        one._replace(unlinked=None if one[:3] in linked else tuple(_before(kept, one)))
         for one in kept
     ]
     _link(kept, state, -1)

@@ -80,29 +80,31 @@ def inserted(
     before, later = history[:place], history[place:]
     if not interaction.consuming or len(later) == HISTORY:
         return (*before, interaction, *later)[-HISTORY:], []
-    interaction, rows = _linked(before, interaction)
-    after, followers = [*before, interaction], 0
+    sources = _sources(before)
+    interaction = _linked(sources, interaction)
+    rows, after, followers = _rows(1, sources, interaction), [*before, interaction], 0
     for spot, past in enumerate(later, place):
         said = past
         if past.consuming and followers < LINK_WINDOW:
             followers += 1
-            said, again = _linked(after, past)
-            rows += _rows(-1, _sources(history[:spot]), past) + again
+            old, new = _sources(history[:spot]), _sources(after)
+            if old != new:
+                said = _linked(new, past)
+                rows += _rows(-1, old, past) + _rows(1, new, said)
         after.append(said)
     return tuple(after[-HISTORY:]), rows
 
 
-def _linked(before: Sequence[Interaction], event: Interaction) -> tuple[Interaction, list[LinkRow]]:
-    """Link an event to those before, unless its item came there too often to say it again.
+def _linked(sources: list[str], event: Interaction) -> Interaction:
+    """Return an event as it is remembered: whether its item came too often to link it again.
 
-    That is kept with the event. It depends on the same window as the sources, and what has left the
-    history since only shortens those; so a late event takes back nothing that was not said.
+    That depends on the same window as the sources, and what has left the history since only
+    shortens those; so a late event takes back nothing that was not said.
     """
-    sources = _sources(before)
     linked = sources.count(event.item_id) < MOST_LINKED
-    if linked != event.linked:
-        event = msgspec.structs.replace(event, linked=linked)
-    return event, _rows(1, sources, event)
+    if linked == event.linked:
+        return event
+    return msgspec.structs.replace(event, linked=linked)
 
 
 def _rows(sign: int, sources: list[str], event: Interaction) -> list[LinkRow]:
