@@ -36,15 +36,15 @@ def spread_links(known, row, factor, linked, touched, found):  # type: ignore[no
 def _believed(slots, slot, credit):  # type: ignore[no-untyped-def]
     """Return what of a link's weight counts, not below zero.
 
-    Of an item that newcomers push (a credit c below one) their links count by that credit, and for
-    at most 1 / (1 - c) of everybody else's: what they alone say leads nowhere.
+    Of an item that newcomers push (a credit below one) their links count by that credit, and for
+    no more than everybody else's: what they alone say leads nowhere.
     """
     weight = max(slots.weights[slot], 0)
     if credit == 1.0:
         return np.float32(weight)
     theirs = min(max(slots.newcomers[slot], 0), weight)
     others = np.float32(weight - theirs)
-    return others + min(np.float32(theirs) * credit, others / (np.float32(1.0) - credit))
+    return others + min(np.float32(theirs) * credit, others)
 
 
 @kernel

@@ -49,20 +49,12 @@ def test_newcomers_links_to_a_pushed_item_count_by_their_credit_and_others_in_fu
         assert found.tolist() == pytest.approx([0.0, 2.0 + 0.1 * 10, 5.0, 3.0])
 
 
-@pytest.mark.parametrize("made", [40, 100, 1_000])
-def test_newcomers_add_in_bounds_to_what_others_say_of_a_pushed_item(made: int) -> None:
-    for found in linked([1.0, 0.2, 0.5, 1.0], both=(2, made)):
-        assert found.tolist() == pytest.approx([0.0, 2.0 + 2.0 / 0.8, 0.0, 3.0])
+@pytest.mark.parametrize("made", [10, 100, 1_000])
+def test_newcomers_do_no_more_than_double_what_others_say_of_a_pushed_item(made: int) -> None:
+    for found in linked([1.0, 0.5, 0.5, 1.0], both=(2, made)):
+        assert found.tolist() == pytest.approx([0.0, 4.0, 0.0, 3.0])
     for found in linked([1.0, 0.5, 0.5, 1.0], both=(0, made)):
         assert found[BOTH] == 0.0
-
-
-def test_what_newcomers_say_fades_without_a_jump_where_others_say_it_too() -> None:
-    credits = np.linspace(1.0, 0.0, 201)
-    counted = np.stack([linked([1.0, credit, 1.0, 1.0])[:, BOTH] for credit in credits])
-    steps = np.diff(counted, axis=0)
-    assert (steps <= 0.0).all()
-    assert steps.min() > -0.2  # of 12; a jump would be one of some
 
 
 def test_a_newcomers_part_that_does_not_fit_makes_no_link_negative_or_weaker() -> None:
