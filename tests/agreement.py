@@ -37,19 +37,21 @@ def statistics_differences(statistics: Statistics, fold: Fold) -> list[str]:
     ids = statistics.items.ids
     counts = {ids[row]: int(n) for row, n in enumerate(statistics.counts[: len(ids)]) if n}
     wrong = _unequal("count", counts, fold.counts)
-    for name, table, expected in (
-        ("links", statistics.links, fold.links),
-        ("following", statistics.following, fold.following),
-    ):
-        links = table.links()
-        found = {
-            (ids[row], ids[to]): int(weight)
-            for row, to, weight in zip(links.row, links.neighbour, links.weight, strict=True)
-        }
-        wrong += _unequal(name, found, expected)
-        if not ((links.newcomers >= 0) & (links.newcomers <= links.weight)).all():
+    for name, expected in (("links", fold.links), ("following", fold.following)):
+        links = linked(statistics, name)
+        wrong += _unequal(name, {pair: weight for pair, (weight, _) in links.items()}, expected)
+        if not all(0 <= part <= weight for weight, part in links.values()):
             wrong.append(f"{name}: newcomers made more of some, or less, than everybody")
     return wrong
+
+
+def linked(statistics: Statistics, table: str) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the links of a table by their items: how strong, and newcomers' part of it."""
+    ids = statistics.items.ids
+    columns = (column.tolist() for column in getattr(statistics, table).links())
+    return {
+        (ids[row], ids[to]): (weight, part) for row, to, weight, part in zip(*columns, strict=True)
+    }
 
 
 def outcome_differences(ledgers: Iterable[Ledger], fold: Fold) -> list[str]:

@@ -142,9 +142,9 @@ def _erase(person: _Person, up_to_ms: int, state: Fold) -> str:
     kept = [past for past in remembered if past.timestamp > up_to_ms]
     _link(person.past, state, 1)
     linked = {one[:3] for one, _ in _linked(person.past)}
+    windows = {one[:3]: before for one, before in _windows(kept)}
     kept = [
-        one._replace(unlinked=None if one[:3] in linked else tuple(_before(kept, one)))
-        for one in kept
+        one._replace(unlinked=None if one[:3] in linked else windows.get(one[:3])) for one in kept
     ]
     _link(kept, state, -1)
     person.past, person.erased_ms = kept, up_to_ms
@@ -204,21 +204,22 @@ def _times(past: list[_Past]) -> int:
     return sum(one.item_id == past[-1].item_id and one.telling for one in past[:-1])
 
 
-def _before(past: list[_Past], event: _Past) -> list[str]:
-    """Return what an event is linked to, if it is: what was taken before it, newest first."""
-    taken = sorted(one for one in past if one.kind not in NOT_CONSUMING and one < event)
-    return [one.item_id for one in reversed(taken[-20:]) if one.telling]
+def _windows(past: list[_Past]) -> Iterator[tuple[_Past, tuple[str, ...]]]:
+    """Yield what was taken, each with what it may be linked to: the items before, newest first."""
+    taken = sorted(one for one in past if one.kind not in NOT_CONSUMING)
+    for place, one in enumerate(taken):
+        window = reversed(taken[max(0, place - 20) : place])
+        yield one, tuple(other.item_id for other in window if other.telling)
 
 
-def _linked(past: list[_Past]) -> Iterator[tuple[_Past, list[str]]]:
+def _linked(past: list[_Past]) -> Iterator[tuple[_Past, tuple[str, ...]]]:
     """Yield the events that are linked, with what stands before them.
 
     One that was not linked when something before it was erased is so only when more came there.
     """
-    for one in past:
-        before = _before(past, one)
+    for one, before in _windows(past):
         few = before.count(one.item_id) < MOST_LINKED
-        if one.telling and few and one.unlinked != tuple(before):
+        if one.telling and few and one.unlinked != before:
             yield one, before
 
 

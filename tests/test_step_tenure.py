@@ -9,6 +9,7 @@ from stream_rec.policy import Trust
 from stream_rec.profiles.history import HISTORY, LINK_WINDOW
 from stream_rec.statistics.facts import ESTABLISHED_MS, FactsBuilder
 from stream_rec.statistics.statistics import LEAST_TENURE
+from tests.agreement import linked
 from tests.test_erasure import Forgetting
 from tests.test_step import FIRST_MS, Bench
 
@@ -62,18 +63,9 @@ def test_links_of_newcomers_are_told_from_those_of_others() -> None:
             bench.arrival(user, item_id="i2", timestamp=FIRST_MS + late),
         )
         assert result.facts is not None
-        linked = dict(zip(result.facts.target.tolist(), result.facts.newcomer, strict=True))
-        assert linked[result.facts.items.index("i2")] == (user == "ann")
-    assert told(bench, "following") == {("i1", "i2"): (2, 1)}
-
-
-def told(bench: Bench, table: str) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return the links of a table by items: how strong, and newcomers' part of it."""
-    ids = bench.replica.items.ids
-    columns = (column.tolist() for column in getattr(bench.replica.statistics, table).links())
-    return {
-        (ids[row], ids[to]): (weight, part) for row, to, weight, part in zip(*columns, strict=True)
-    }
+        flags = dict(zip(result.facts.target.tolist(), result.facts.newcomer, strict=True))
+        assert flags[result.facts.items.index("i2")] == (user == "ann")
+    assert linked(bench.replica.statistics, "following") == {("i1", "i2"): (2, 1)}
 
 
 def test_links_of_newcomers_are_taken_back_as_newcomers() -> None:
@@ -86,11 +78,14 @@ def test_links_of_newcomers_are_taken_back_as_newcomers() -> None:
         for number in range(3, 3 + LINK_WINDOW)
     ]
     bench.take(bench.arrival(item_id="i1"), bench.arrival(item_id="i2", timestamp=FIRST_MS + 99))
-    assert told(bench, "links") == {("i1", "i2"): (2048, 2048), ("i2", "i1"): (1024, 1024)}
+    assert linked(bench.replica.statistics, "links") == {
+        ("i1", "i2"): (2048, 2048),
+        ("i2", "i1"): (1024, 1024),
+    }
     bench.take(late, *between)
     for table in ("links", "following"):
-        assert ("i1", "i2") not in told(bench, table)
-        for (row, to), (weight, part) in told(bench, table).items():
+        assert ("i1", "i2") not in linked(bench.replica.statistics, table)
+        for (row, to), (weight, part) in linked(bench.replica.statistics, table).items():
             assert weight > 0
             assert part == (weight if "i2" in (row, to) else 0)
 
@@ -103,15 +98,15 @@ def test_what_was_never_linked_is_not_taken_back_when_the_past_is_gone(erased: b
     bench.take(
         *(bench.arrival(item_id=item, timestamp=FIRST_MS + at) for at, item in enumerate(items))
     )
-    assert ("h", "x") not in told(bench, "following")
+    assert ("h", "x") not in linked(bench.replica.statistics, "following")
     if erased:
         bench.take(bench.erasure(timestamp=FIRST_MS + 1))
     else:
         skips = range(100, 100 + HISTORY - 3)
         bench.take(*(bench.arrival(event_type="skip", timestamp=FIRST_MS + at) for at in skips))
     bench.take(bench.arrival(item_id="late", timestamp=FIRST_MS + 3))
-    assert min(weight for weight, _ in told(bench, "following").values()) >= 0
-    assert min(weight for weight, _ in told(bench, "links").values()) >= 0
+    assert min(weight for weight, _ in linked(bench.replica.statistics, "following").values()) >= 0
+    assert min(weight for weight, _ in linked(bench.replica.statistics, "links").values()) >= 0
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -132,7 +127,7 @@ def test_newcomers_part_of_a_link_is_never_more_than_all_of_it(seed: int) -> Non
         if seed % 3 == 0 and batch % 10 == 9:
             bench.take(bench.erasure("u0", timestamp=FIRST_MS + 10_000 * batch - 200_000))
         for table in ("links", "following"):
-            for weight, part in told(bench, table).values():
+            for weight, part in linked(bench.replica.statistics, table).values():
                 assert 0 <= part <= weight
                 parts += part
     assert parts > 0

@@ -12,9 +12,9 @@ from typing import Any
 
 
 def give_back_large_buffers() -> None:
-    """Let buffers of 4 MiB and more be mapped apart, and given back when they are freed."""
+    """Let buffers of `LARGE_BYTES` and more be mapped apart, and given back when they are freed."""
     if (mallopt := _function("mallopt")) is not None:
-        mallopt(M_MMAP_THRESHOLD, 4 << 20)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(M_TRIM_THRESHOLD, 32 << 20)  # else every batch would shrink the heap, and grow it
 
 
@@ -31,4 +31,5 @@ def _function(name: str) -> Any:
         return None
 
 
+LARGE_BYTES = 4 << 20
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h

@@ -31,6 +31,7 @@ from consumers.kafka_io.wire import (
     encode_marker,
     marker_key,
 )
+from consumers.processes.heap import LARGE_BYTES
 from consumers.recommending.hot_profiles import HotProfiles
 from stream_rec import formats
 from stream_rec.erasure import Marker
@@ -364,7 +365,7 @@ class ProfileStore:
         options.create_if_missing(True)
         options.set_block_based_table_factory(table)
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-        # In one piece, which the allocator maps apart: see `consumers/processes/heap.py`.
+        # In one piece: of smaller ones what is allocated between them would keep the room.
         options.set_arena_block_size(WRITE_BUFFER_BYTES)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_paranoid_checks(True)
@@ -387,4 +388,4 @@ KEYS_KEY = NO_USER + b"keys"  # of the changelog too
 PAGE = 256
 DAMAGED = "DAMAGED"
 BLOCK_CACHE_BYTES = 33_554_432
-WRITE_BUFFER_BYTES = 4_194_304
+WRITE_BUFFER_BYTES = LARGE_BYTES  # so that each is mapped apart

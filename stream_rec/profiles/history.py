@@ -110,7 +110,8 @@ def _linked(sources: list[str], event: Interaction) -> Interaction:
 def _rows(sign: int, sources: list[str], event: Interaction) -> list[LinkRow]:
     """Return what an event says or takes back: nothing where it is quiet or not linked.
 
-    An item that came more than once before is one source, as far back as its newest event.
+    An item that came more than once before is one source, as far back as its newest event. The
+    sources are looked at too, since profiles from before `linked` was kept take all for linked.
     """
     if event.quiet or not event.linked or sources.count(event.item_id) >= MOST_LINKED:
         return []

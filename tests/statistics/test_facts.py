@@ -8,6 +8,7 @@ from stream_rec.errors import StateRejected
 from stream_rec.statistics.facts import ESTABLISHED_MS, SOURCES, Facts, FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
+from tests.agreement import linked
 
 
 def _facts() -> Facts:
@@ -109,15 +110,5 @@ def test_facts_cut_into_parts_fold_to_the_same_and_are_small(most: int) -> None:
         assert whole.counts[row] == cut.counts[other]
         assert whole.first_counts[row] == cut.first_counts[other]
         assert whole.rating_sum[row] == cut.rating_sum[other]
-        assert _linked(cut, other) == _linked(whole, row)
-
-
-def _linked(statistics: Statistics, row: int) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return the links of one item by table and neighbour: how strong, and newcomers' part."""
-    ids, found = statistics.items.ids, {}
-    for name in ("links", "following"):
-        links = getattr(statistics, name).links()
-        for place in np.flatnonzero(links.row == row).tolist():
-            told = (int(links.weight[place]), int(links.newcomers[place]))
-            found[name, ids[links.neighbour[place]]] = told
-    return found
+    for table in ("links", "following"):
+        assert linked(cut, table) == linked(whole, table)

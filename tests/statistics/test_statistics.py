@@ -1,6 +1,5 @@
 """The fold of facts, and its snapshots."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -10,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_rec.errors import StateRejected
-from stream_rec.statistics.co_visitation import LinkTable
 from stream_rec.statistics.facts import Facts, FactsBuilder
 from stream_rec.statistics.item_index import ItemIndex
 from stream_rec.statistics.statistics import Statistics
+from tests.agreement import linked
 
 START_MS = 1_700_000_000_000
 COUNTED = (
@@ -47,16 +46,15 @@ def _by_item(statistics: Statistics) -> dict[str, object]:
     ids, rows = statistics.items.ids, range(len(statistics.items))
     return {
         name: {ids[row]: int(getattr(statistics, name)[row]) for row in rows} for name in COUNTED
-    } | {name: _linked(getattr(statistics, name), ids) for name in LINKED}
+    } | {name: _links_of_each(statistics, name) for name in LINKED}
 
 
-def _linked(table: LinkTable, ids: Sequence[str]) -> dict[str, dict[str, tuple[int, int]]]:
+def _links_of_each(statistics: Statistics, table: str) -> dict[str, dict[str, tuple[int, int]]]:
     """Return the links of each item: how strong, and newcomers' part of it."""
-    linked: dict[str, dict[str, tuple[int, int]]] = {item_id: {} for item_id in ids}
-    columns = (column.tolist() for column in table.links())
-    for row, to, weight, newcomers in zip(*columns, strict=True):
-        linked[ids[row]][ids[to]] = (weight, newcomers)
-    return linked
+    found: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in statistics.items.ids}
+    for (row, to), told in linked(statistics, table).items():
+        found[row][to] = told
+    return found
 
 
 @settings(deadline=None)
@@ -131,11 +129,10 @@ def test_older_snapshots_say_of_no_link_that_a_newcomer_made_it(number: int) -> 
 
 def _nobody_new(statistics: Statistics) -> dict[str, object]:
     """Return all links as if newcomers had made none."""
-    ids = statistics.items.ids
     return {
         name: {
-            row: {to: (weight, 0) for to, (weight, _) in linked.items()}
-            for row, linked in _linked(getattr(statistics, name), ids).items()
+            row: {to: (weight, 0) for to, (weight, _) in links.items()}
+            for row, links in _links_of_each(statistics, name).items()
         }
         for name in LINKED
     }
